@@ -1,0 +1,2 @@
+//! Talks to the ESP8266's serial loader.
+pub mod transport;

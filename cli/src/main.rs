@@ -1,0 +1,3 @@
+//! Part of espbroker.
+
+fn main() {}

@@ -1,0 +1,321 @@
+//! What a device is told: name, Wi-Fi, broker, bridges, profile, keys. Plain data; limits are in `validate`.
+//!
+//! Times are seconds, ports are TCP ports, text is UTF-8 unless a field says "any bytes". Every struct that is a
+//! CBOR map keeps the keys it does not know in [`Unknown`], so that an older program never loses what a newer one
+//! wrote.
+
+use alloc::{string::String, vec::Vec};
+
+use crate::secret::Secret;
+
+/// Map entries with keys that this version does not know: key and the raw CBOR value, in the order read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unknown(pub Vec<(u32, Vec<u8>)>);
+
+/// Everything in the config partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// 1-32 characters `a-z`, `0-9`, `-`: host name, AP name and default client id.
+    pub name: String,
+    /// What the device does.
+    pub role: Role,
+    /// The network to join; `None` leaves only the fallback access point.
+    pub wifi: Option<Wifi>,
+    /// Opened when there is no network to join or the join keeps failing.
+    pub access_point: AccessPoint,
+    /// The MQTT broker's own settings.
+    pub broker: Broker,
+    /// Links to other brokers, at most 4.
+    pub bridges: Vec<Bridge>,
+    /// Board or plug this runs on.
+    pub profile: Option<Profile>,
+    /// Seals remote changes of this config; made by the host at set-up.
+    pub admin_key: Option<Secret<[u8; 32]>>,
+    /// Membership in a group of brokers.
+    pub cluster: Option<Cluster>,
+    /// Newer fields.
+    pub unknown: Unknown,
+}
+
+/// What the device does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// MQTT broker.
+    Broker,
+    /// Switchable plug that is a client of a broker.
+    Plug,
+    /// Both at once.
+    BrokerAndPlug,
+}
+
+/// The Wi-Fi network to join as a station.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wifi {
+    /// 1-32 bytes, any bytes (IEEE 802.11 §9.4.2.2).
+    pub ssid: Vec<u8>,
+    /// `None` joins an open network.
+    pub passphrase: Option<Passphrase>,
+    /// The network does not announce its name.
+    pub hidden: bool,
+    /// Join only this access point; speeds the join up.
+    pub bssid: Option<[u8; 6]>,
+    /// 1-14; speeds the join up.
+    pub channel: Option<u8>,
+    /// Fixed address; `None` asks DHCP.
+    pub ipv4: Option<FixedIpv4>,
+    /// Newer fields.
+    pub unknown: Unknown,
+}
+
+/// WPA2 credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Passphrase {
+    /// 8-63 printable ASCII characters (IEEE 802.11 annex J.4).
+    Text(Secret<String>),
+    /// The pairwise master key itself, written as 64 hex digits.
+    Key(Secret<[u8; 32]>),
+}
+
+/// Fixed IPv4 settings, each address most significant byte first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FixedIpv4 {
+    /// Own address.
+    pub address: [u8; 4],
+    /// 1-30 bits of network prefix.
+    pub prefix: u8,
+    /// Default gateway, inside the network.
+    pub gateway: [u8; 4],
+    /// Name server; `None` uses the gateway.
+    pub dns: Option<[u8; 4]>,
+    /// Newer fields.
+    pub unknown: Unknown,
+}
+
+/// The device's own access point, for first contact and for when the network is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessPoint {
+    /// When it is opened.
+    pub policy: AccessPointPolicy,
+    /// `None` derives `espbroker-` and the last three MAC bytes in hex.
+    pub ssid: Option<Vec<u8>>,
+    /// `None` is an open access point; 8-63 printable ASCII characters.
+    pub passphrase: Option<Secret<String>>,
+    /// Newer fields.
+    pub unknown: Unknown,
+}
+
+/// When the access point is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessPointPolicy {
+    /// When there is no network to join, or the join has failed for a minute.
+    Fallback,
+    /// Always, beside the station.
+    Always,
+    /// Never; a wrong passphrase then needs the serial cable.
+    Never,
+}
+
+/// The broker's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broker {
+    /// MQTT over TCP; 0 turns it off. Default 1883.
+    pub mqtt_port: u16,
+    /// MQTT over WebSocket; 0 turns it off. Default 0 until the device serves it.
+    pub websocket_port: u16,
+    /// May clients connect without a user name. Default no.
+    pub anonymous: Anonymous,
+    /// At most 16.
+    pub users: Vec<User>,
+    /// Bounds on what clients may hold.
+    pub limits: Limits,
+    /// Newer fields.
+    pub unknown: Unknown,
+}
+
+/// What a client without a user name may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anonymous {
+    /// Refused with CONNACK 5.
+    Refused,
+    /// Treated as any user.
+    Allowed,
+}
+
+/// An account on the broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// 1-64 bytes without `:` (mosquitto's password file separates with it).
+    pub name: String,
+    /// Salted hash of the password.
+    pub password: PasswordHash,
+    /// Newer fields.
+    pub unknown: Unknown,
+}
+
+/// PBKDF2-HMAC-SHA512 of a password, as in mosquitto's `$7$<iterations>$<salt>$<hash>`.
+///
+/// Text form and verification are in `password`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordHash {
+    /// 1-10,000; mosquitto writes 101. Each costs two SHA-512 blocks per log-in.
+    pub iterations: u32,
+    /// 8-64 bytes; mosquitto writes 12 (1.6 and 2.0) or 64 (2.1).
+    pub salt: Vec<u8>,
+    /// 64 bytes.
+    pub hash: [u8; 64],
+}
+
+/// Bounds on what clients may hold on the device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once, 1-128. Default 32.
+    pub clients: u16,
+    /// Subscriptions of one client, 1-64. Default 16.
+    pub subscriptions_per_client: u16,
+    /// Retained messages, 0-1024. Default 64.
+    pub retained_messages: u16,
+    /// Bytes of all retained topics and payloads, 0-65,535. Default 8,192.
+    pub retained_bytes: u32,
+    /// Largest control packet taken from a client, bytes, 128-65,535. Default 4,096.
+    pub packet_size: u32,
+    /// Bytes waiting for one slow client before messages to it are dropped, 256-65,535. Default 4,096.
+    pub queue_bytes: u32,
+    /// Newer fields.
+    pub unknown: Unknown,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            clients: 32,
+            subscriptions_per_client: 16,
+            retained_messages: 64,
+            retained_bytes: 8192,
+            packet_size: 4096,
+            queue_bytes: 4096,
+            unknown: Unknown::default(),
+        }
+    }
+}
+
+/// A link to another broker, in mosquitto's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bridge {
+    /// Connection name, 1-32 characters `a-z`, `0-9`, `-`, `_`; unique.
+    pub name: String,
+    /// Host name or IPv4 address, 1-253 bytes.
+    pub host: String,
+    /// Default 1883, 8883 with TLS.
+    pub port: u16,
+    /// Encrypt the link.
+    pub tls: bool,
+    /// Remote user name, at most 128 bytes.
+    pub user: Option<String>,
+    /// Remote password, at most 256 bytes; needs a user.
+    pub password: Option<Secret<String>>,
+    /// At most 64 bytes; `None` is `<device name>.<bridge name>`.
+    pub client_id: Option<String>,
+    /// Seconds, 5-65,535. Default 60.
+    pub keep_alive: u16,
+    /// Publish the state of the link on `$SYS/broker/connection/<client id>/state`. Default yes.
+    pub notifications: bool,
+    /// At most 16.
+    pub topics: Vec<BridgeTopic>,
+    /// Newer fields.
+    pub unknown: Unknown,
+}
+
+/// One `topic` line of a bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BridgeTopic {
+    /// Topic filter without prefix, at most 128 bytes; empty maps the prefixes one to one.
+    pub pattern: String,
+    /// Which way messages go.
+    pub direction: Direction,
+    /// 0-2.
+    pub qos: u8,
+    /// Put before topics on the local side, at most 64 bytes.
+    pub local_prefix: String,
+    /// Put before topics on the remote side, at most 64 bytes.
+    pub remote_prefix: String,
+    /// Newer fields.
+    pub unknown: Unknown,
+}
+
+/// Which way a bridge topic goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From here to the remote broker.
+    Out,
+    /// From the remote broker to here.
+    In,
+    /// Both ways.
+    Both,
+}
+
+/// Which board this is and how its pins are used: the resolved form of a file in `profiles/`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// File name without `.toml`, 1-32 characters `a-z`, `0-9`, `-`.
+    pub id: String,
+    /// At most 16.
+    pub pins: Vec<Pin>,
+    /// Newer fields.
+    pub unknown: Unknown,
+}
+
+/// One pin with a purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// GPIO number, 0-5 or 12-16 (6-11 belong to the flash).
+    pub gpio: u8,
+    /// What hangs on it.
+    pub function: PinFunction,
+    /// Active low.
+    pub inverted: bool,
+}
+
+/// What hangs on a pin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinFunction {
+    /// Push button to ground.
+    Button,
+    /// Latching wall switch.
+    Switch,
+    /// Relay coil.
+    Relay,
+    /// Status LED.
+    Led,
+    /// LED that shows the relay.
+    RelayLed,
+    /// HLW8012/BL0937 power pulses.
+    MeterCf,
+    /// HLW8012/BL0937 voltage or current pulses.
+    MeterCf1,
+    /// HLW8012/BL0937 selector.
+    MeterSel,
+    /// CSE7766 serial data.
+    MeterRx,
+}
+
+/// Membership in a group of brokers; at most 8 members share one virtual address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// 1-32 characters `a-z`, `0-9`, `-`.
+    pub name: String,
+    /// Authenticates members to each other.
+    pub key: Secret<[u8; 32]>,
+    /// Higher wins the virtual address, 0-255.
+    pub priority: u8,
+    /// The shared address.
+    pub virtual_ipv4: Option<[u8; 4]>,
+    /// Newer fields.
+    pub unknown: Unknown,
+}
+
+impl core::fmt::Debug for PasswordHash {
+    // A salted hash of a short password can be guessed offline, so it is treated as a secret too.
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.write_str("PasswordHash(****)")
+    }
+}
