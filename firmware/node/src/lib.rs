@@ -3,4 +3,8 @@
 
 extern crate alloc;
 
+/// A point in time, as the time since the device started.
+pub type Instant = core::time::Duration;
+
 pub mod status;
+pub mod wifi;
