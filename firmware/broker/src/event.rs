@@ -1,0 +1,124 @@
+//! What goes into the broker and what comes out: [`Input`] and [`Output`].
+
+use core::fmt;
+
+use espbroker_mqtt::{ConnectReturnCode, Malformed, PacketType};
+
+use crate::bytes::Bytes;
+
+/// The caller's number for a network connection. Free for a new connection once [`Input::Closed`] was handled or
+/// [`Output::Close`] was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u16);
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input<'a> {
+    /// A client opened a network connection.
+    Accepted {
+        /// Its new number.
+        connection: ConnectionId,
+    },
+    /// Bytes arrived. Pieces of at most 2,048 bytes, with the outputs done between them, can never make a client
+    /// that reads its answers fail with [`CloseReason::AnswersUnread`].
+    Received {
+        /// From whom.
+        connection: ConnectionId,
+        /// Any part of the stream; all of it is used.
+        bytes: &'a [u8],
+    },
+    /// Bytes from [`Output::Send`] were taken by the network and need no memory of the caller's any more.
+    Sent {
+        /// To whom.
+        connection: ConnectionId,
+        /// How many more than at the last report.
+        bytes: usize,
+    },
+    /// The network connection ended, by the client or by a failure.
+    Closed {
+        /// Whose.
+        connection: ConnectionId,
+    },
+    /// Time passed; due at [`crate::Broker::poll_at`].
+    Tick,
+}
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send `bytes` after all that was to be sent before, and report progress with [`Input::Sent`].
+    Send {
+        /// To whom.
+        connection: ConnectionId,
+        /// One control packet, perhaps shared with other connections.
+        bytes: Bytes,
+    },
+    /// Send what is left, as far as the network takes it without delay, and close. The broker has forgotten the
+    /// connection: [`Input::Closed`] is not needed.
+    Close {
+        /// Whose.
+        connection: ConnectionId,
+        /// Why.
+        reason: CloseReason,
+    },
+}
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The client sent DISCONNECT. The only end that does not publish the will.
+    Disconnected,
+    /// [`Input::Closed`]; not an output.
+    NetworkClosed,
+    /// One connection too many, refused before its CONNECT.
+    TooManyConnections,
+    /// No complete CONNECT within 10 s.
+    ConnectTimeout,
+    /// Another packet came before CONNECT (MQTT 3.1.1 §3.1).
+    ConnectExpected,
+    /// A second CONNECT (§3.1).
+    SecondConnect,
+    /// The CONNECT was answered with this code.
+    Refused(ConnectReturnCode),
+    /// A client with the same identifier connected (§3.1.4).
+    TakenOver,
+    /// Nothing heard for one and a half times the keep alive (§3.1.2.10).
+    KeepAliveTimeout,
+    /// Bytes that are not a control packet.
+    Malformed(Malformed),
+    /// A packet that only a server sends.
+    ServerPacket(PacketType),
+    /// A packet longer than [`crate::Settings::packet_size`].
+    PacketTooLong,
+    /// More than 128 messages of QoS 2 that the client has not released.
+    TooManyUnreleased,
+    /// The client goes on asking and does not read the answers.
+    AnswersUnread,
+    /// The client accepted none of the bytes waiting for it for 60 s.
+    Stalled,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::Refused(code) => return write!(formatter, "CONNECT refused with code: {}", code.number()),
+            Self::Malformed(malformed) => return write!(formatter, "malformed packet: {malformed}"),
+            Self::ServerPacket(packet_type) => {
+                return write!(formatter, "packet that only a server sends: {packet_type:?}");
+            }
+            Self::Disconnected => "client disconnected",
+            Self::NetworkClosed => "network connection closed",
+            Self::TooManyConnections => "too many connections",
+            Self::ConnectTimeout => "no CONNECT in time",
+            Self::ConnectExpected => "first packet is not CONNECT",
+            Self::SecondConnect => "second CONNECT",
+            Self::TakenOver => "client identifier taken over by a new connection",
+            Self::KeepAliveTimeout => "keep alive timed out",
+            Self::PacketTooLong => "packet longer than the limit",
+            Self::TooManyUnreleased => "too many QoS 2 messages without PUBREL",
+            Self::AnswersUnread => "client does not read answers",
+            Self::Stalled => "client stopped reading",
+        };
+        formatter.write_str(text)
+    }
+}
