@@ -1,1 +1,9 @@
-//! Part of espbroker.
+//! A virtual ESP8266: serial loader, NOR flash, boot straps, simulated Wi-Fi, and the real device code.
+
+pub mod flash_routines;
+pub mod lines;
+pub mod nor;
+pub mod peripherals;
+mod random;
+pub mod spi;
+pub mod uart;

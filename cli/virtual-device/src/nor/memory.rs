@@ -1,0 +1,138 @@
+//! The array behind [`super::Nor`]: bytes in memory, written through to a file when there is one.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+
+/// What the flash holds at the start, and where it is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum FlashSource {
+    /// All FF, kept in memory.
+    #[default]
+    Blank,
+    /// These bytes and FF behind them, kept in memory.
+    Bytes(Vec<u8>),
+    /// This file, made if it is not there; each program and erase goes to it at once.
+    File(PathBuf),
+}
+
+/// Why the flash cannot have these contents.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The file cannot be opened, read or grown to the flash's size.
+    #[error("cannot use the flash file: `{}`", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// The operating system's words.
+        source: std::io::Error,
+    },
+    /// More bytes than the flash has.
+    #[error("contents do not fit the flash of {size} bytes: {length}")]
+    TooLong {
+        /// Bytes in the flash.
+        size: u32,
+        /// Bytes given.
+        length: u64,
+    },
+}
+
+/// Bytes by address; every address wraps at the end, as a chip ignores the upper address bits.
+#[derive(Debug)]
+pub(super) struct Memory {
+    bytes: Vec<u8>,
+    mask: u32,
+    file: Option<File>,
+    error: Option<String>,
+}
+
+impl Memory {
+    pub(super) fn open(source: FlashSource, size: u32) -> Result<Self, StorageError> {
+        let size = size.next_power_of_two();
+        let (mut bytes, file) = match source {
+            FlashSource::Blank => (Vec::new(), None),
+            FlashSource::Bytes(bytes) => (bytes, None),
+            FlashSource::File(path) => {
+                let (bytes, file) = read_file(&path, size).map_err(|source| StorageError::File { path, source })?;
+                (bytes, Some(file))
+            }
+        };
+        let length = bytes.len();
+        if length > size as usize {
+            return Err(StorageError::TooLong { size, length: length as u64 });
+        }
+        bytes.resize(size as usize, 0xFF);
+        let mut memory = Self { bytes, mask: size - 1, file, error: None };
+        let written = u32::try_from(length).unwrap_or(size);
+        if written < size {
+            memory.store(written, size - written);
+        }
+        Ok(memory)
+    }
+
+    pub(super) const fn size(&self) -> u32 {
+        self.mask + 1
+    }
+
+    pub(super) const fn wrap(&self, address: u32) -> u32 {
+        address & self.mask
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(super) fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+
+    pub(super) fn read(&self, address: u32, buffer: &mut [u8]) {
+        let start = self.wrap(address) as usize;
+        let from_start = self.bytes.iter().cycle().skip(start);
+        match self.bytes.get(start..start + buffer.len()) {
+            Some(bytes) => buffer.copy_from_slice(bytes),
+            None => buffer.iter_mut().zip(from_start).for_each(|(target, byte)| *target = *byte),
+        }
+    }
+
+    pub(super) fn clear_bits(&mut self, address: u32, mask: u8) {
+        let index = self.wrap(address) as usize;
+        if let Some(byte) = self.bytes.get_mut(index) {
+            *byte &= mask;
+        }
+    }
+
+    pub(super) fn set_bits(&mut self, address: u32, bits: u8) {
+        let index = self.wrap(address) as usize;
+        if let Some(byte) = self.bytes.get_mut(index) {
+            *byte |= bits;
+        }
+    }
+
+    pub(super) fn fill_erased(&mut self, address: u32, length: u32) {
+        let start = self.wrap(address) as usize;
+        if let Some(bytes) = self.bytes.get_mut(start..start + length as usize) {
+            bytes.fill(0xFF);
+        }
+    }
+
+    /// Writes a span through to the file. After the first error the file is left alone and [`Self::error`] tells.
+    pub(super) fn store(&mut self, address: u32, length: u32) {
+        let start = self.wrap(address);
+        let Some(file) = &mut self.file else { return };
+        let Some(bytes) = self.bytes.get(start as usize..(start + length) as usize) else { return };
+        let written = file.seek(SeekFrom::Start(u64::from(start))).and_then(|_| file.write_all(bytes));
+        if let Err(error) = written {
+            self.error = Some(error.to_string());
+            self.file = None;
+        }
+    }
+}
+
+fn read_file(path: &PathBuf, size: u32) -> std::io::Result<(Vec<u8>, File)> {
+    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let mut bytes = Vec::new();
+    // One byte more than fits, so that a longer file is noticed and never read whole.
+    (&mut file).take(u64::from(size) + 1).read_to_end(&mut bytes)?;
+    Ok((bytes, file))
+}

@@ -1,0 +1,284 @@
+//! [`Nor`]: a serial NOR flash chip of the W25Q kind, at the level of the commands on its pins.
+//!
+//! Follows the Winbond W25Q32 data sheet: programming clears bits and never sets them, a page program wraps at the
+//! page's end, only sectors (4 KiB), blocks (64 KiB) and the whole chip can be erased, each of these needs "write
+//! enable" first and keeps the chip busy, and the three block protection bits refuse them all. Time is an argument;
+//! nothing here sleeps. Left out: dual and quad modes, suspend, one-time programmable pages, SFDP and protection of
+//! a part of the array (any protection bit protects everything).
+
+mod memory;
+
+pub use memory::{FlashSource, StorageError};
+
+use std::time::Duration;
+
+use crate::random::Random;
+use memory::Memory;
+
+/// Bytes that one program command can reach.
+pub const PAGE: u32 = 256;
+/// Bytes in the smallest unit that can be erased.
+pub const SECTOR: u32 = 4096;
+/// Bytes in the larger unit.
+pub const BLOCK: u32 = 0x1_0000;
+
+/// Status register: an erase or a program is going on.
+pub const STATUS_BUSY: u8 = 1 << 0;
+/// Status register: the next erase, program or status write is allowed.
+pub const STATUS_WRITE_ENABLED: u8 = 1 << 1;
+/// Status register: block protection bits; they survive a power cut.
+pub const STATUS_PROTECTION: u8 = 0x1C;
+
+const STATUS_WRITABLE: u8 = 0xFC;
+const PAGE_TIME: Duration = Duration::from_micros(700);
+const SECTOR_TIME: Duration = Duration::from_millis(45);
+const BLOCK_TIME: Duration = Duration::from_millis(150);
+const CHIP_TIME_4M: Duration = Duration::from_secs(10);
+const STATUS_WRITE_TIME: Duration = Duration::from_millis(10);
+
+/// What an erase command erases; an address anywhere inside the unit names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Erase {
+    /// 4 KiB.
+    Sector(u32),
+    /// 64 KiB.
+    Block(u32),
+    /// Everything.
+    Chip,
+}
+
+/// How long erasing and programming take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Pace {
+    /// Typical values: page 0.7 ms, sector 45 ms, block 150 ms, 4 MB 10 s.
+    #[default]
+    RealTime,
+    /// No time at all.
+    Instant,
+}
+
+/// A flash chip: its array, its status register and what it is doing.
+#[derive(Debug)]
+pub struct Nor {
+    memory: Memory,
+    pace: Pace,
+    id: [u8; 3],
+    status: u8,
+    busy_until: Duration,
+    operations: u64,
+    power_cut_after: Option<u64>,
+    powered: bool,
+    stuck_sectors: Vec<u32>,
+    unreadable: bool,
+    torn: Random,
+}
+
+impl Nor {
+    /// A chip of `size` bytes (a power of two) that holds what `source` gives; shorter contents are followed by FF.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the file of [`FlashSource::File`] cannot be opened or has the wrong size.
+    pub fn new(source: FlashSource, size: u32, id: [u8; 3], pace: Pace, seed: u64) -> Result<Self, StorageError> {
+        Ok(Self {
+            memory: Memory::open(source, size)?,
+            pace,
+            id,
+            status: 0,
+            busy_until: Duration::ZERO,
+            operations: 0,
+            power_cut_after: None,
+            powered: true,
+            stuck_sectors: Vec::new(),
+            unreadable: false,
+            torn: Random::new(seed),
+        })
+    }
+
+    /// Bytes in the array.
+    pub const fn size(&self) -> u32 {
+        self.memory.size()
+    }
+
+    /// A copy of the whole array.
+    pub fn contents(&self) -> Vec<u8> {
+        self.memory.bytes().to_vec()
+    }
+
+    /// Page programs and erases begun since the chip was made.
+    pub const fn operations(&self) -> u64 {
+        self.operations
+    }
+
+    /// When the operation going on ends; in the past when there is none.
+    pub const fn busy_until(&self) -> Duration {
+        self.busy_until
+    }
+
+    /// Whether the supply is there; a power cut by [`Self::cut_power_after`] ends it.
+    pub const fn is_powered(&self) -> bool {
+        self.powered
+    }
+
+    /// The first error of the backing file; the array in memory stays right.
+    pub fn storage_error(&self) -> Option<&str> {
+        self.memory.error()
+    }
+
+    /// Lets `operations` more programs and erases succeed and takes the supply away in the middle of the next one.
+    pub const fn cut_power_after(&mut self, operations: u64) {
+        self.power_cut_after = Some(self.operations + operations);
+    }
+
+    /// Makes the sector at `address` refuse to erase: it stays as it is.
+    pub fn wear_out(&mut self, address: u32) {
+        self.stuck_sectors.push(self.memory.wrap(address) / SECTOR);
+    }
+
+    /// Makes every read give FF, as with a broken data line; the array itself still works.
+    pub const fn disconnect_data_line(&mut self) {
+        self.unreadable = true;
+    }
+
+    /// Answers 9F with `id` from now on, whatever the size.
+    pub const fn claim_id(&mut self, id: [u8; 3]) {
+        self.id = id;
+    }
+
+    /// Supply off and on: forgets write enable and ends what was going on. The array and the protection bits stay.
+    pub const fn power_cycle(&mut self) {
+        self.powered = true;
+        self.status &= STATUS_WRITABLE;
+        self.busy_until = Duration::ZERO;
+    }
+
+    /// Manufacturer, type and capacity (9F).
+    pub const fn read_id(&self, now: Duration) -> [u8; 3] {
+        if self.answers(now) && !self.unreadable { self.id } else { [0xFF; 3] }
+    }
+
+    /// The status register (05), the only thing that a busy chip answers.
+    pub fn read_status(&self, now: Duration) -> u8 {
+        if !self.powered || self.unreadable {
+            return 0xFF;
+        }
+        if now < self.busy_until { self.status | STATUS_BUSY } else { self.status }
+    }
+
+    /// Fills `buffer` from `address` on (03, 0B), wrapping at the array's end.
+    pub fn read(&self, address: u32, buffer: &mut [u8], now: Duration) {
+        if self.answers(now) && !self.unreadable {
+            self.memory.read(address, buffer);
+        } else {
+            buffer.fill(0xFF);
+        }
+    }
+
+    /// Allows the next erase, program or status write (06).
+    pub const fn write_enable(&mut self, now: Duration) {
+        if self.answers(now) {
+            self.status |= STATUS_WRITE_ENABLED;
+        }
+    }
+
+    /// Takes [`Self::write_enable`] back (04).
+    pub const fn write_disable(&mut self, now: Duration) {
+        if self.answers(now) {
+            self.status &= !STATUS_WRITE_ENABLED;
+        }
+    }
+
+    /// Writes the status register (01).
+    pub fn write_status(&mut self, value: u8, now: Duration) {
+        if self.take_write_enable(now) {
+            self.status = value & STATUS_WRITABLE;
+            self.busy_until = now + self.duration(STATUS_WRITE_TIME);
+        }
+    }
+
+    /// Programs at most a page (02): clears the bits that are clear in `data`.
+    ///
+    /// The address counts up inside the page of `address` only; of more than 256 bytes the last 256 count. Ignored
+    /// while busy, without write enable and under protection.
+    pub fn program(&mut self, address: u32, data: &[u8], now: Duration) {
+        if !self.begin_operation(now) {
+            return;
+        }
+        let page = address & !(PAGE - 1);
+        let excess = data.len().saturating_sub(PAGE as usize);
+        // Where power goes away, the bytes before that point are programmed, one is half done, the rest untouched.
+        let whole = if self.powered { data.len() } else { excess + (data.len() - excess) / 2 };
+        for (index, &byte) in data.iter().enumerate().skip(excess).take(whole + 1 - excess) {
+            let column = u32::try_from(index).unwrap_or(0).wrapping_add(address) % PAGE;
+            let mask = if index < whole { byte } else { byte | self.torn.byte() };
+            self.memory.clear_bits(page + column, mask);
+        }
+        self.memory.store(page, PAGE);
+        self.busy_until = now + self.duration(PAGE_TIME);
+    }
+
+    /// Erases to FF (20, D8, C7). Ignored while busy, without write enable and under protection.
+    pub fn erase(&mut self, unit: Erase, now: Duration) {
+        if !self.begin_operation(now) {
+            return;
+        }
+        let (start, length, time) = match unit {
+            Erase::Sector(address) => (address & !(SECTOR - 1), SECTOR, SECTOR_TIME),
+            Erase::Block(address) => (address & !(BLOCK - 1), BLOCK, BLOCK_TIME),
+            Erase::Chip => (0, self.size(), CHIP_TIME_4M * (self.size() >> 16) / 64),
+        };
+        for sector in (start..start.saturating_add(length)).step_by(SECTOR as usize) {
+            if !self.stuck_sectors.contains(&(self.memory.wrap(sector) / SECTOR)) {
+                self.erase_sector(sector);
+            }
+        }
+        self.memory.store(start, length);
+        self.busy_until = now + self.duration(time);
+    }
+
+    fn erase_sector(&mut self, start: u32) {
+        if self.powered {
+            self.memory.fill_erased(start, SECTOR);
+            return;
+        }
+        // A cell that was being erased reads as anything between what it held and FF.
+        for address in start..start + SECTOR {
+            let bits = self.torn.byte();
+            self.memory.set_bits(address, bits);
+        }
+    }
+
+    const fn answers(&self, now: Duration) -> bool {
+        self.powered && now.as_nanos() >= self.busy_until.as_nanos()
+    }
+
+    const fn take_write_enable(&mut self, now: Duration) -> bool {
+        let enabled = self.answers(now) && self.status & STATUS_WRITE_ENABLED != 0;
+        if enabled {
+            self.status &= !STATUS_WRITE_ENABLED;
+        }
+        enabled
+    }
+
+    /// Whether an erase or program starts; counts it, and cuts the power if it is the one to be cut.
+    fn begin_operation(&mut self, now: Duration) -> bool {
+        if !self.take_write_enable(now) || self.status & STATUS_PROTECTION != 0 {
+            return false;
+        }
+        if self.power_cut_after == Some(self.operations) {
+            self.powered = false;
+            self.power_cut_after = None;
+        }
+        self.operations += 1;
+        true
+    }
+
+    fn duration(&self, typical: Duration) -> Duration {
+        match self.pace {
+            Pace::RealTime => typical,
+            Pace::Instant => Duration::ZERO,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+//! The serial line: bytes that take time, and two ends that may disagree about the baud rate.
+//!
+//! A byte is ten bit times (8N1). An end that samples at another rate gets what a real receiver would get: the
+//! waveform is rebuilt bit by bit and sampled in the middle of the bits that the receiver expects.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// The clock behind the UART after power-up: 26 MHz crystal, doubled, since the ROM sets the PLL for 40 MHz.
+pub const CLOCK: u32 = 52_000_000;
+/// What the boot ROM sets for "115200" at the clock it believes in; it comes out as 74880.
+pub const BOOT_DIVIDER: u32 = 694;
+/// What the vendor SDK sets once it has corrected the clock, as a divider of [`CLOCK`].
+pub const CONSOLE_DIVIDER: u32 = CLOCK / 115_200;
+/// Edges that automatic baud rate detection wants to see.
+const AUTOBAUD_EDGES: u32 = 30;
+
+/// The rate that a clock divider gives; a divider of 0 stops the UART at the slowest rate.
+pub const fn baud(divider: u32) -> u32 {
+    match CLOCK.checked_div(divider) {
+        Some(baud) if baud > 0 => baud,
+        _ => 50,
+    }
+}
+
+/// How long bytes take on the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Pace {
+    /// Ten bit times each.
+    #[default]
+    RealTime,
+    /// No time at all.
+    Instant,
+}
+
+/// One byte on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Symbol {
+    /// When its stop bit is through.
+    pub at: Duration,
+    /// The byte as sent.
+    pub byte: u8,
+    /// The sender's rate.
+    pub baud: u32,
+}
+
+/// One direction of the line.
+#[derive(Debug, Default)]
+pub struct Wire {
+    pace: Pace,
+    free_at: Duration,
+    symbols: VecDeque<Symbol>,
+}
+
+impl Wire {
+    /// An idle line.
+    pub const fn new(pace: Pace) -> Self {
+        Self { pace, free_at: Duration::ZERO, symbols: VecDeque::new() }
+    }
+
+    /// Sends one byte as soon as those before it are through, not before `now`; gives when it is through.
+    pub fn send(&mut self, byte: u8, baud: u32, now: Duration) -> Duration {
+        let time = match self.pace {
+            Pace::RealTime => Duration::from_nanos(10_000_000_000 / u64::from(baud.max(1))),
+            Pace::Instant => Duration::ZERO,
+        };
+        let at = self.free_at.max(now) + time;
+        self.free_at = at;
+        self.symbols.push_back(Symbol { at, byte, baud });
+        at
+    }
+
+    /// When everything sent is through.
+    pub const fn free_at(&self) -> Duration {
+        self.free_at
+    }
+
+    /// The next byte to arrive.
+    pub fn peek(&self) -> Option<Symbol> {
+        self.symbols.front().copied()
+    }
+
+    /// Takes the next byte if it has arrived by `now`.
+    pub fn receive(&mut self, now: Duration) -> Option<Symbol> {
+        self.symbols.pop_front_if(|symbol| symbol.at <= now)
+    }
+
+    /// The sender stops at `now`: bytes that are not through are gone.
+    pub fn cut(&mut self, now: Duration) {
+        self.symbols.retain(|symbol| symbol.at <= now);
+        self.free_at = self.free_at.min(now);
+    }
+}
+
+/// What a receiver at `receiver` baud makes of `byte` sent at `sender` baud; equal within 3 % is the byte itself.
+///
+/// Each byte is looked at by itself, with an idle line behind it. A break in the stop bit gives the byte as sampled,
+/// as common adapters do.
+pub fn sample(byte: u8, sender: u32, receiver: u32, received: &mut Vec<u8>) {
+    let (sender, receiver) = (u64::from(sender.max(1)), u64::from(receiver.max(1)));
+    if sender.abs_diff(receiver) * 100 <= sender * 3 {
+        received.push(byte);
+        return;
+    }
+    let bits = u64::from(byte) << 1 | 1 << 9;
+    // Time runs in units of 1 / (2 * sender * receiver) seconds, in which both bit times are whole numbers.
+    let (sent_bit, expected_bit) = (2 * receiver, 2 * sender);
+    let level = |time: u64| {
+        let bit = time / sent_bit;
+        bit > 9 || bits >> bit & 1 == 1
+    };
+    let mut time: u64 = 0;
+    // A start bit is a falling edge; inside one byte it can only be at a bit boundary.
+    while let Some(start) = (time.div_ceil(sent_bit)..10).map(|bit| bit * sent_bit).find(|&edge| !level(edge)) {
+        let sampled = (0..8).fold(0, |sampled, bit| {
+            let middle = start + expected_bit + bit * expected_bit + expected_bit / 2;
+            sampled | u8::from(level(middle)) << bit
+        });
+        received.push(sampled);
+        time = start + expected_bit * 9 + expected_bit / 2;
+    }
+}
+
+/// Automatic baud rate detection of the boot ROM: the shortest low and high pulse of what comes in.
+#[derive(Clone, Debug, Default)]
+pub struct Autobaud {
+    edges: u32,
+    shortest_low: Option<u32>,
+    shortest_high: Option<u32>,
+    last: Option<Symbol>,
+    /// Length of the high pulse that the last byte ended with, in clocks.
+    trailing_high: u32,
+}
+
+impl Autobaud {
+    /// Looks at one more byte; gives the clock divider once enough edges were seen.
+    pub fn measure(&mut self, symbol: Symbol) -> Option<u32> {
+        let clocks_per_bit = CLOCK / symbol.baud.max(1);
+        let byte_time = Duration::from_nanos(10_000_000_000 / u64::from(symbol.baud.max(1)));
+        let follows_at_once = self.last.is_some_and(|last| symbol.at <= last.at + byte_time * 3 / 2);
+        if follows_at_once {
+            self.note_high(self.trailing_high);
+        }
+        self.last = Some(symbol);
+        // Start bit, eight data bits with the lowest first, stop bit.
+        let bits = u32::from(symbol.byte) << 1 | 1 << 9;
+        let mut run = 1;
+        self.edges += 1;
+        for bit in 1..10 {
+            if bits >> bit & 1 == bits >> (bit - 1) & 1 {
+                run += 1;
+                continue;
+            }
+            self.edges += 1;
+            if bits >> (bit - 1) & 1 == 0 {
+                self.note_low(run * clocks_per_bit);
+            } else {
+                self.note_high(run * clocks_per_bit);
+            }
+            run = 1;
+        }
+        self.trailing_high = run * clocks_per_bit;
+        match (self.shortest_low, self.shortest_high) {
+            (Some(low), Some(high)) if self.edges >= AUTOBAUD_EDGES => Some((low + high) / 2),
+            _ => None,
+        }
+    }
+
+    fn note_low(&mut self, clocks: u32) {
+        self.shortest_low = Some(self.shortest_low.map_or(clocks, |shortest| shortest.min(clocks)));
+    }
+
+    fn note_high(&mut self, clocks: u32) {
+        self.shortest_high = Some(self.shortest_high.map_or(clocks, |shortest| shortest.min(clocks)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sampled(byte: u8, sender: u32, receiver: u32) -> Vec<u8> {
+        let mut received = Vec::new();
+        sample(byte, sender, receiver, &mut received);
+        received
+    }
+
+    #[test]
+    fn the_boot_divider_comes_out_as_74880() {
+        assert!(baud(BOOT_DIVIDER).abs_diff(74_880) < 100);
+        assert_eq!(baud(CONSOLE_DIVIDER), 115_299);
+        assert_eq!(baud(0), 50);
+    }
+
+    #[test]
+    fn bytes_queue_behind_each_other_and_take_ten_bit_times() {
+        let mut wire = Wire::new(Pace::RealTime);
+        assert_eq!(wire.send(1, 10_000, Duration::ZERO), Duration::from_millis(1));
+        assert_eq!(wire.send(2, 10_000, Duration::ZERO), Duration::from_millis(2));
+        assert_eq!(wire.receive(Duration::from_micros(999)), None);
+        assert_eq!(wire.receive(Duration::from_millis(1)).map(|symbol| symbol.byte), Some(1));
+        wire.cut(Duration::from_micros(1500));
+        assert_eq!(wire.receive(Duration::from_secs(1)), None);
+        assert_eq!(wire.send(3, 10_000, Duration::from_millis(5)), Duration::from_millis(6));
+    }
+
+    #[test]
+    fn a_rate_within_three_percent_is_understood_and_others_are_not() {
+        assert_eq!(sampled(0x5A, 115_299, 115_200), [0x5A]);
+        assert_ne!(sampled(b'e', 74_928, 115_200), b"e");
+        assert_ne!(sampled(b'e', 115_200, 74_880), b"e");
+        assert_eq!(sampled(0x00, 115_200, 57_600), [0xF8], "start and three data bits are low, the fourth is where it rises");
+        assert_eq!(sampled(0x00, 9_600, 115_200), vec![0; 9], "one long low is a break, seen again and again");
+    }
+
+    #[test]
+    fn autobaud_finds_the_rate_in_the_first_sync() {
+        for rate in [9_600, 74_880, 115_200, 460_800] {
+            let mut autobaud = Autobaud::default();
+            let mut wire = Wire::new(Pace::RealTime);
+            let sync = [&[0xC0, 0, 8, 36, 0, 0, 0, 0, 0, 7, 7, 0x12, 0x20][..], &[0x55; 32], &[0xC0]].concat();
+            let divider = sync.iter().find_map(|&byte| {
+                wire.send(byte, rate, Duration::ZERO);
+                autobaud.measure(wire.receive(Duration::from_secs(1)).unwrap())
+            });
+            let found = baud(divider.unwrap());
+            assert!(found.abs_diff(rate) * 100 < rate * 2, "{found} for {rate}");
+        }
+    }
+}
