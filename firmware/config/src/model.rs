@@ -6,11 +6,17 @@
 
 use alloc::{string::String, vec::Vec};
 
-use crate::secret::Secret;
+pub use crate::codec::Unknown;
+use crate::{secret::Secret, words::words};
 
-/// Map entries with keys that this version does not know: key and the raw CBOR value, in the order read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Unknown(pub Vec<(u32, Vec<u8>)>);
+/// Most accounts on the broker.
+pub const USERS_MAX: usize = 16;
+/// Most bridges.
+pub const BRIDGES_MAX: usize = 4;
+/// Most topics of one bridge.
+pub const BRIDGE_TOPICS_MAX: usize = 16;
+/// Most pins of a profile.
+pub const PINS_MAX: usize = 16;
 
 /// Everything in the config partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +53,8 @@ pub enum Role {
     /// Both at once.
     BrokerAndPlug,
 }
+
+words!(Role { Broker = 1 "broker", Plug = 2 "plug", BrokerAndPlug = 3 "broker-and-plug" });
 
 /// The Wi-Fi network to join as a station.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +123,8 @@ pub enum AccessPointPolicy {
     Never,
 }
 
+words!(AccessPointPolicy { Fallback = 1 "fallback", Always = 2 "always", Never = 3 "never" });
+
 /// The broker's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broker {
@@ -140,6 +150,8 @@ pub enum Anonymous {
     /// Treated as any user.
     Allowed,
 }
+
+words!(Anonymous { Refused = 1 "refused", Allowed = 2 "allowed" });
 
 /// An account on the broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,20 +194,6 @@ pub struct Limits {
     pub queue_bytes: u32,
     /// Newer fields.
     pub unknown: Unknown,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            clients: 32,
-            subscriptions_per_client: 16,
-            retained_messages: 64,
-            retained_bytes: 8192,
-            packet_size: 4096,
-            queue_bytes: 4096,
-            unknown: Unknown::default(),
-        }
-    }
 }
 
 /// A link to another broker, in mosquitto's words.
@@ -253,6 +251,8 @@ pub enum Direction {
     Both,
 }
 
+words!(Direction { Out = 1 "out", In = 2 "in", Both = 3 "both" });
+
 /// Which board this is and how its pins are used: the resolved form of a file in `profiles/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
@@ -297,6 +297,18 @@ pub enum PinFunction {
     /// CSE7766 serial data.
     MeterRx,
 }
+
+words!(PinFunction {
+   Button = 1 "button",
+   Switch = 2 "switch",
+   Relay = 3 "relay",
+   Led = 4 "led",
+   RelayLed = 5 "relay-led",
+   MeterCf = 6 "meter-cf",
+   MeterCf1 = 7 "meter-cf1",
+   MeterSel = 8 "meter-sel",
+   MeterRx = 9 "meter-rx",
+});
 
 /// Membership in a group of brokers; at most 8 members share one virtual address.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,184 @@
+//! The config partition over a NOR flash: what the device does at start-up and when its config is changed.
+//!
+//! Holds at most one sector's payload and one decoded config at a time besides what the caller holds.
+
+use alloc::{vec, vec::Vec};
+use core::fmt;
+
+use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
+
+use super::{
+    CHECKED_HEADER_LENGTH, Damage, HEADER_LENGTH, HeaderFault, MAGIC, Slot, SlotHeader, SlotRecord,
+    SlotState, encode_sector, is_newer, next_turn, read_payload,
+};
+use crate::{codec::EncodeError, flash_map::SECTOR_SIZE, model::Config};
+
+/// Every read and write begins and ends at a multiple of this.
+const WORD: usize = 4;
+/// Where a sector goes on behind its magic.
+const MAGIC_END: u32 = 4;
+/// Where a sector goes on behind its header.
+const PAYLOAD: u32 = 20;
+
+const _: () = assert!(PAYLOAD as usize == HEADER_LENGTH);
+
+/// What is in the config partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one lives at a time; a box would cost the chip an allocation")]
+pub enum Loaded {
+    /// The config, decoded but not validated.
+    Config {
+        /// Slot it was read from.
+        slot: Slot,
+        /// Config and sequence.
+        record: SlotRecord,
+    },
+    /// No slot holds one.
+    Nothing(Absence),
+}
+
+/// Why there is no config: the most telling of what the two slots hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// Both slots are erased.
+    Blank,
+    /// No slot is valid and at least one is not erased.
+    Damaged(Damage),
+    /// At least one slot was written by a newer program.
+    Newer {
+        /// Its format version.
+        format: u16,
+    },
+}
+
+/// `blank`, `damaged` or `newer`, as in status lines.
+impl fmt::Display for Absence {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Blank => "blank",
+            Self::Damaged(_) => "damaged",
+            Self::Newer { .. } => "newer",
+        })
+    }
+}
+
+/// Why a config was not stored. The config that was valid before still is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreError<E> {
+    /// It does not fit; the flash was not touched.
+    Encode(EncodeError),
+    /// The flash refused; the slot that was to be written may be damaged.
+    Flash(E),
+    /// The flash took it and reads back something else.
+    Differs {
+        /// The slot.
+        slot: Slot,
+    },
+}
+
+impl<E: fmt::Debug> fmt::Display for StoreError<E> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Encode(error) => error.fmt(formatter),
+            Self::Flash(error) => write!(formatter, "flash failed: {error:?}"),
+            Self::Differs { slot } => {
+                write!(formatter, "flash does not hold what was written to slot: {slot}")
+            }
+        }
+    }
+}
+
+impl<E: fmt::Debug> core::error::Error for StoreError<E> {}
+
+/// Reads the config.
+///
+/// # Errors
+///
+/// The flash's own error; a damaged or blank partition is none.
+pub fn load<F: ReadNorFlash>(flash: &mut F) -> Result<Loaded, F::Error> {
+    // The newer slot is tried first, so that the older one is decoded only if it is needed.
+    let order = match (header(flash, Slot::A)?, header(flash, Slot::B)?) {
+        (Ok(a), Ok(b)) if is_newer(b.sequence, a.sequence) => [Slot::B, Slot::A],
+        _ => [Slot::A, Slot::B],
+    };
+    let mut absence = Absence::Blank;
+    for slot in order {
+        absence = match (read_slot(flash, slot)?, absence) {
+            (SlotState::Valid(record), _) => return Ok(Loaded::Config { slot, record }),
+            (_, newer @ Absence::Newer { .. }) => newer,
+            (SlotState::Newer { format, .. }, _) => Absence::Newer { format },
+            (_, damaged @ Absence::Damaged(_)) => damaged,
+            (SlotState::Damaged(damage), _) => Absence::Damaged(damage),
+            (SlotState::Blank, Absence::Blank) => Absence::Blank,
+        };
+    }
+    Ok(Loaded::Nothing(absence))
+}
+
+/// Writes `config` to the slot whose turn it is and returns where, and with which sequence.
+///
+/// The magic is programmed last: a cut at any moment leaves this slot invalid and the other one as it was. The limits
+/// of the config are not checked, [`Config::validate`] does that.
+///
+/// # Errors
+///
+/// [`StoreError`]; the config that was valid before still is, whatever the error.
+pub fn store<F: NorFlash>(flash: &mut F, config: &Config) -> Result<(Slot, u32), StoreError<F::Error>> {
+    const {
+        assert!(WORD.is_multiple_of(F::WRITE_SIZE), "words are the unit of writing");
+        assert!((SECTOR_SIZE as usize).is_multiple_of(F::ERASE_SIZE), "sectors are the unit of erasing");
+    }
+    // A slot whose content cannot be decoded must not count as the config, so both are read to the end.
+    let a = read_slot(flash, Slot::A).map_err(StoreError::Flash)?.turn();
+    let b = read_slot(flash, Slot::B).map_err(StoreError::Flash)?.turn();
+    let (slot, sequence) = next_turn(a, b);
+    let sector = encode_sector(config, sequence).map_err(StoreError::Encode)?;
+    let region = slot.region();
+
+    flash.erase(region.offset, region.end()).map_err(StoreError::Flash)?;
+    let (magic, rest) = sector.split_first_chunk::<WORD>().unwrap_or((&MAGIC, &[]));
+    flash.write(region.offset + MAGIC_END, rest).map_err(StoreError::Flash)?;
+    flash.write(region.offset, magic).map_err(StoreError::Flash)?;
+
+    match holds(flash, region.offset, &sector).map_err(StoreError::Flash)? {
+        true => Ok((slot, sequence)),
+        false => Err(StoreError::Differs { slot }),
+    }
+}
+
+/// Whether the flash holds `bytes`, a multiple of [`WORD`], from `offset` on.
+fn holds<F: ReadNorFlash>(flash: &mut F, offset: u32, bytes: &[u8]) -> Result<bool, F::Error> {
+    const STEP: usize = 64;
+    let mut buffer = [0; STEP];
+    for (chunk, offset) in bytes.chunks(STEP).zip((offset..).step_by(STEP)) {
+        let (found, _) = buffer.split_at_mut(chunk.len());
+        flash.read(offset, found)?;
+        if found != chunk {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn header<F: ReadNorFlash>(flash: &mut F, slot: Slot) -> Result<Result<SlotHeader, HeaderFault>, F::Error> {
+    let mut bytes = [0; HEADER_LENGTH];
+    flash.read(slot.region().offset, &mut bytes)?;
+    Ok(SlotHeader::parse(&bytes))
+}
+
+fn read_slot<F: ReadNorFlash>(flash: &mut F, slot: Slot) -> Result<SlotState, F::Error> {
+    const { assert!(WORD.is_multiple_of(F::READ_SIZE), "words are the unit of reading") }
+    let region = slot.region();
+    let mut header_bytes = [0; HEADER_LENGTH];
+    flash.read(region.offset, &mut header_bytes)?;
+    let header = match SlotHeader::parse(&header_bytes) {
+        Ok(header) => header,
+        Err(HeaderFault::Blank) => return Ok(SlotState::Blank),
+        Err(HeaderFault::Damaged(damage)) => return Ok(SlotState::Damaged(damage)),
+    };
+    let mut payload: Vec<u8> = vec![0; header.payload_length().next_multiple_of(WORD)];
+    flash.read(region.offset + PAYLOAD, &mut payload)?;
+    payload.truncate(header.payload_length());
+    let checked = header_bytes.first_chunk::<CHECKED_HEADER_LENGTH>();
+    Ok(checked.map_or(SlotState::Damaged(Damage::Cut), |checked| read_payload(&header, checked, &payload)))
+}
