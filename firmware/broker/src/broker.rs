@@ -119,15 +119,12 @@ impl<A: Access> Broker<A> {
         while !bytes.is_empty() {
             let Some(connection) = self.find(id) else { return };
             let connected = connection.session.is_some();
-            let before = bytes.len();
-            let next = connection.assembler.next(&mut bytes, |header| admit(header, connected, packet_size));
-            let used = before - bytes.len();
-            if matches!(next, Ok(Some(_))) {
-                connection.heard = now;
-            }
-            add(&mut self.counters.bytes_received, used);
-            match next {
-                Ok(Some(packet)) => self.packet(id, &packet, now),
+            match connection.assembler.next(&mut bytes, |header| admit(header, connected, packet_size)) {
+                Ok(Some(packet)) => {
+                    connection.heard = now;
+                    add(&mut self.counters.bytes_received, packet.len());
+                    self.packet(id, &packet, now);
+                }
                 Ok(None) => return,
                 Err(reason) => return self.close(id, reason, now),
             }

@@ -15,7 +15,7 @@ pub struct Counters {
     pub messages_sent: u64,
     /// Messages not given to a subscriber because it is too slow.
     pub messages_dropped: u64,
-    /// Bytes taken from clients.
+    /// Bytes of whole packets taken from clients.
     pub bytes_received: u64,
     /// Bytes handed out.
     pub bytes_sent: u64,

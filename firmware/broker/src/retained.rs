@@ -18,14 +18,28 @@ type Sequence = u64;
 
 struct Message {
     sequence: Sequence,
-    topic: Box<str>,
-    payload_length: usize,
     packet: Rc<[u8]>,
+    /// Where in the packet the topic begins, and its length; the payload is what follows.
+    topic: (u8, u16),
 }
 
 impl Message {
+    fn new(sequence: Sequence, topic: TopicName<'_>, payload: &[u8]) -> Option<Self> {
+        let publish = Publish { topic, payload, retain: true, delivery: Delivery::AtMostOnce };
+        let packet = encode_shared(&Packet::Publish(publish)).ok()?;
+        let length = topic.as_str().len();
+        let start = packet.len().checked_sub(length + payload.len())?;
+        Some(Self { sequence, packet, topic: (u8::try_from(start).ok()?, u16::try_from(length).ok()?) })
+    }
+
+    fn topic(&self) -> &[u8] {
+        let start = usize::from(self.topic.0);
+        self.packet.get(start..start + usize::from(self.topic.1)).unwrap_or_default()
+    }
+
+    /// Bytes of topic and payload.
     fn size(&self) -> usize {
-        self.topic.len() + self.payload_length
+        self.packet.len().saturating_sub(usize::from(self.topic.0))
     }
 }
 
@@ -51,7 +65,7 @@ impl Retained {
         payload: &[u8],
         settings: &Settings,
     ) -> Result<(), Full> {
-        let old = self.messages.iter().position(|message| *message.topic == *topic.as_str());
+        let old = self.messages.iter().position(|message| message.topic() == topic.as_str().as_bytes());
         if let Some(index) = old {
             let old = self.messages.remove(index);
             self.bytes -= old.size();
@@ -67,17 +81,11 @@ impl Retained {
         if self.messages.len() >= usize::from(settings.retained_messages) || self.bytes + size > limit {
             return Err(Full);
         }
-        let publish = Publish { topic, payload, retain: true, delivery: Delivery::AtMostOnce };
-        let packet = encode_shared(&Packet::Publish(publish)).map_err(|_| Full)?;
+        let message = Message::new(self.next, topic, payload).ok_or(Full)?;
         if self.messages.len() == self.messages.capacity() {
             self.messages.reserve_exact(GROWTH);
         }
-        self.messages.push(Message {
-            sequence: self.next,
-            topic: topic.as_str().into(),
-            payload_length: payload.len(),
-            packet,
-        });
+        self.messages.push(message);
         self.next += 1;
         self.bytes += size;
         Ok(())
@@ -90,11 +98,9 @@ impl Retained {
 
     /// Heap bytes in use.
     pub(crate) fn memory(&self) -> usize {
-        let messages = self
-            .messages
-            .iter()
-            .map(|message| message.topic.len() + size_of::<[usize; 2]>() + message.packet.len());
-        self.messages.capacity() * size_of::<Message>() + messages.sum::<usize>()
+        // A shared packet carries its two reference counts.
+        let packets = self.messages.iter().map(|message| size_of::<[usize; 2]>() + message.packet.len());
+        self.messages.capacity() * size_of::<Message>() + packets.sum::<usize>()
     }
 }
 
@@ -119,7 +125,7 @@ impl Replay {
             .iter()
             .skip(start)
             .take_while(|message| message.sequence < self.end)
-            .find(|message| filter_matches(self.filter.as_bytes(), message.topic.as_bytes()))
+            .find(|message| filter_matches(self.filter.as_bytes(), message.topic()))
             .map(|message| (message.sequence, &message.packet))
     }
 

@@ -1,0 +1,26 @@
+//! The broker's rules, each shown by packets with explicit time, and the whole against a naive model.
+
+#[cfg(test)]
+mod connect;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod memory;
+#[cfg(test)]
+mod messages;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod refusal;
+#[cfg(test)]
+mod retained;
+#[cfg(test)]
+mod script;
+#[cfg(test)]
+mod slow;
+#[cfg(test)]
+mod splits;
+#[cfg(test)]
+mod time;
+#[cfg(test)]
+mod wills;
