@@ -2,6 +2,7 @@
 
 pub mod flash_routines;
 pub mod lines;
+pub mod loader;
 pub mod nor;
 pub mod peripherals;
 mod random;

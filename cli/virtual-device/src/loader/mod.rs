@@ -1,0 +1,126 @@
+//! What the two serial loaders have in common: they turn frames into replies, flash work and a next step.
+//!
+//! [`rom`] is the loader in the chip's boot ROM, [`stub`] what takes its place once a flasher stub was uploaded and
+//! started. Both get bytes that the UART received and work a request through at once; the time that it takes is in
+//! the [`Reaction`].
+
+pub mod rom;
+pub mod stub;
+mod write;
+
+use std::time::Duration;
+
+use espbroker_flasher::protocol::{Command, Refusal, Response};
+
+use crate::peripherals::Peripherals;
+
+/// Time that a request costs besides what it does.
+const OVERHEAD: Duration = Duration::from_micros(100);
+
+/// One frame to send, unescaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// When the loader begins to send it.
+    pub at: Duration,
+    /// What it sends.
+    pub frame: Vec<u8>,
+}
+
+/// What the CPU does once a request is worked through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Next {
+    /// It waits for the next request.
+    #[default]
+    Stay,
+    /// It loads and starts the image in flash.
+    BootFromFlash,
+    /// It jumps to uploaded code.
+    Jump {
+        /// Where to.
+        entry: u32,
+    },
+    /// It goes on with another UART divider.
+    Divider(u32),
+    /// It resets the chip; the straps stay as they were.
+    SoftwareReset,
+}
+
+/// All that follows from a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reaction {
+    /// In the order sent.
+    pub replies: Vec<Reply>,
+    /// When the CPU is ready for the next request, not counting the time that sending takes.
+    pub done_at: Duration,
+    /// What then.
+    pub next: Next,
+}
+
+impl Reaction {
+    fn nothing(now: Duration) -> Self {
+        Self { replies: Vec::new(), done_at: now, next: Next::Stay }
+    }
+
+    fn reply(response: &Response, at: Duration) -> Self {
+        Self { replies: vec![Reply { at, frame: response.to_bytes() }], done_at: at, next: Next::Stay }
+    }
+}
+
+/// Counts the blocks of an upload.
+#[derive(Clone, Copy, Debug)]
+struct Blocks {
+    expected: u32,
+    received: u32,
+    size: u32,
+    address: u32,
+}
+
+impl Blocks {
+    /// Where the block with this number goes, if it is the next one.
+    fn place(&self, sequence: u32) -> Option<u32> {
+        let next = sequence == self.received && sequence < self.expected;
+        next.then(|| self.address.wrapping_add(sequence.wrapping_mul(self.size)))
+    }
+}
+
+/// Runs the commands that the ROM loader and a stub answer alike; `None` for the others.
+///
+/// On success gives the reply's value, where the command sets one.
+fn common(
+    command: &Command<'_>,
+    memory: &mut Option<Blocks>,
+    peripherals: &mut Peripherals,
+    now: &mut Duration,
+) -> Option<Result<Option<u32>, Refusal>> {
+    Some(match command {
+        Command::ReadRegister { address } => Ok(Some(peripherals.read(*address))),
+        Command::WriteRegister(writes) => {
+            for write in writes {
+                *now += Duration::from_micros(u64::from(write.delay));
+                // Reading first would be a second access that some registers notice.
+                let kept = if write.mask == u32::MAX { 0 } else { peripherals.read(write.address) & !write.mask };
+                peripherals.write(write.address, kept | (write.value & write.mask), *now);
+            }
+            Ok(None)
+        }
+        Command::MemBegin { blocks, block_size, address, .. } => {
+            let upload = Blocks { expected: *blocks, received: 0, size: *block_size, address: *address };
+            *memory = Some(upload);
+            Ok(None)
+        }
+        Command::MemData { sequence, block } => {
+            let place = memory.as_ref().and_then(|upload| upload.place(*sequence));
+            match place {
+                Some(address) if peripherals.load(address, block) => {
+                    if let Some(upload) = memory {
+                        upload.received += 1;
+                    }
+                    Ok(None)
+                }
+                Some(_) => Err(Refusal::OperationFailed),
+                None => Err(Refusal::InvalidMessage),
+            }
+        }
+        _ => return None,
+    })
+}
