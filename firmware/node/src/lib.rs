@@ -1,10 +1,50 @@
 //! The espbroker device above the hardware: start-up, Wi-Fi, status lines, console and broker.
+//!
+//! Sans-I/O: a platform (the chip, the emulated board, `espbroker-host`) feeds [`Input`]s with the time and carries out
+//! [`Output`]s. Nothing here reads a clock, opens a socket or waits.
+//!
+//! ```text
+//! inputs                              outputs
+//!   tick, serial bytes                  serial bytes (status lines, answers)
+//!   station: associated, address, ...   radio: join, leave, open or close the access point
+//!   access point up                     listen, stop listening
+//!   port open or refused                send, close
+//!   client: accepted, bytes, closed     restart
+//!
+//! boot --> image digest --> config --+--> join --> address --+--> listen --> heap, ready
+//!          (steps of 4 KB)           |     |  down for 60 s  |
+//!                                    |     v                 |
+//!                                    +--> access point ------+
+//!                                  no network to join
+//! ```
+//!
+//! Each arrow is a status line ([`status`]). `measure` calculates the digest, `node` runs the sequence up to the
+//! config and `online` what follows: [`wifi`] joins, `access_point` falls back, `server` listens and holds the broker.
+//! Losing the network goes back to the join; the broker and its retained messages stay.
+//!
+//! Left out so far: bridge, WebSocket, plug, cluster, and changing the config over the network. A configured WebSocket
+//! port is reported as not supported, and the device does not call itself ready then.
 #![no_std]
 
 extern crate alloc;
 
+mod access;
+pub mod access_point;
+mod console;
+pub mod interface;
+mod measure;
+mod node;
+mod online;
+pub mod server;
+mod settings;
+pub mod status;
+#[cfg(test)]
+mod test_flash;
+pub mod wifi;
+
+pub use interface::{BootInfo, ConnectionId, Heap, Input, Output, RadioCommand};
+pub use node::Node;
+pub use wifi::StationEvent;
+
 /// A point in time, as the time since the device started.
 pub type Instant = core::time::Duration;
-
-pub mod status;
-pub mod wifi;

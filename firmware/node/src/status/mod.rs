@@ -52,7 +52,7 @@ pub enum Status {
         /// The real TCP port, also where the platform was asked for any free one.
         port: u16,
     },
-    /// `listen-failed`: clients cannot connect; tried again after a pause.
+    /// `listen-failed`: clients cannot connect; tried again every [`LISTEN_RETRY`](crate::server::LISTEN_RETRY).
     ListenFailed {
         /// To what.
         service: Service,
@@ -246,6 +246,8 @@ words! {
         Damaged = "damaged",
         /// At least one has a format that this firmware does not know.
         Newer = "newer",
+        /// A slot was read whole, and a field in it is outside its bound.
+        Invalid = "invalid",
         /// The flash failed while it was read.
         Unreadable = "unreadable",
     }
@@ -315,9 +317,6 @@ words! {
     }
 }
 
-const TARGETS: [(Target, &str); 3] =
-    [(Target::Esp8266, "esp8266"), (Target::Virtual, "virtual"), (Target::EmulatedBoard, "emulated-board")];
-
 impl Status {
     /// The whole line with check sum and line end.
     pub fn to_line(&self) -> String {
@@ -325,9 +324,7 @@ impl Status {
         match self {
             Self::Boot { version, target, reset, mac } => {
                 line.field("version", version);
-                if let Some((_, word)) = TARGETS.iter().find(|(known, _)| known == target) {
-                    line.field("target", word);
-                }
+                line.field("target", target.word());
                 line.field("reset", reset.word());
                 line.field("mac", hex::to_text(mac));
             }
@@ -413,7 +410,7 @@ impl Status {
         Some(match kind {
             "boot" => Self::Boot {
                 version: fields.parsed("version")?,
-                target: TARGETS.iter().find(|(_, word)| fields.is("target", word))?.0,
+                target: fields.parsed("target")?,
                 reset: ResetCause::from_word(fields.value("reset")?)?,
                 mac: hex::from_text(fields.value("mac")?)?,
             },

@@ -145,14 +145,13 @@ fn word<T: Copy + core::fmt::Debug>(all: &'static [T]) -> impl Strategy<Value = 
     proptest::sample::select(all)
 }
 
+const TARGETS: &[Target] = &[Target::Esp8266, Target::Virtual, Target::EmulatedBoard];
+
 fn any_status() -> impl Strategy<Value = Status> {
     let ssid = || proptest::collection::vec(any::<u8>(), 0..33);
     prop_oneof![
-        (".*", word(ResetCause::ALL), any::<[u8; 6]>(), 0_usize..3).prop_map(
-            |(version, reset, mac, target)| {
-                Status::Boot { version, target: TARGETS[target].0, reset, mac }
-            }
-        ),
+        (".*", word(ResetCause::ALL), any::<[u8; 6]>(), word(TARGETS))
+            .prop_map(|(version, reset, mac, target)| { Status::Boot { version, target, reset, mac } }),
         (any::<u32>(), any::<[u8; 32]>(), word(Stated::ALL)).prop_map(|(length, sha256, stated)| {
             Status::Image(ImageCheck::Measured { length, sha256, stated })
         }),

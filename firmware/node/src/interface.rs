@@ -1,0 +1,158 @@
+//! What goes in and out of a [`Node`](crate::Node): the line between the device and its hardware.
+//!
+//! A platform feeds every event as an [`Input`] and then carries out every [`Output`] before it feeds the next one.
+//! It chooses the [`ConnectionId`]s, and may use one again once it has reported `Closed` or was told to `Close`.
+
+use alloc::{string::String, vec::Vec};
+use core::net::IpAddr;
+
+pub use espbroker_broker::{Bytes, ConnectionId};
+use espbroker_config::{image::Target, model::Wifi, secret::Secret};
+
+use crate::{
+    status::{ListenFailure, Mode, ResetCause, Service},
+    wifi::StationEvent,
+};
+
+/// What the platform knows when the device starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BootInfo {
+    /// Why it started.
+    pub reset: ResetCause,
+    /// Station MAC address.
+    pub mac: [u8; 6],
+    /// Machine that the firmware was built for.
+    pub target: Target,
+    /// Memory left for connections and messages.
+    pub heap: Heap,
+}
+
+/// Where the figures of the heap come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heap {
+    /// The allocator's own figures, brought up to date with [`Input::Heap`].
+    Measured {
+        /// Bytes free now.
+        free: u32,
+        /// Fewest bytes ever free.
+        lowest: u32,
+    },
+    /// No figures of a real allocator: free is this many bytes less those that the broker accounts for.
+    Budget(u32),
+}
+
+/// What has happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// Nothing but time.
+    Tick,
+    /// Bytes from the serial port.
+    Console(&'a [u8]),
+    /// The station's radio.
+    Station(StationEvent),
+    /// The access point that was asked for is open.
+    AccessPointUp {
+        /// The device's address in it.
+        ip: IpAddr,
+    },
+    /// A port that was asked for is open.
+    Listening {
+        /// Asked for which.
+        service: Service,
+        /// The real TCP port.
+        port: u16,
+    },
+    /// A port that was asked for cannot be opened.
+    ListenFailed {
+        /// Asked for which.
+        service: Service,
+        /// Why.
+        reason: ListenFailure,
+    },
+    /// A client has connected.
+    Accepted {
+        /// Its name from now on.
+        connection: ConnectionId,
+        /// The network it comes through.
+        mode: Mode,
+    },
+    /// Bytes from a client.
+    Received {
+        /// Which client.
+        connection: ConnectionId,
+        /// In order, split anywhere, at most 2,048 so that their answers always have room.
+        bytes: &'a [u8],
+    },
+    /// The network has taken bytes for a client.
+    Sent {
+        /// Which client.
+        connection: ConnectionId,
+        /// How many of those in [`Output::Send`].
+        bytes: usize,
+    },
+    /// A client is gone without having been told to.
+    Closed {
+        /// Which client.
+        connection: ConnectionId,
+    },
+    /// Fresh figures of the allocator.
+    Heap {
+        /// Bytes free now.
+        free: u32,
+        /// Fewest bytes ever free.
+        lowest: u32,
+    },
+}
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Write to the serial port.
+    Console(String),
+    /// Tell the radio.
+    Radio(RadioCommand),
+    /// Open a TCP port; answered by [`Input::Listening`] or [`Input::ListenFailed`].
+    Listen {
+        /// For which.
+        service: Service,
+        /// TCP port.
+        port: u16,
+    },
+    /// Close the port again. Connections over it stay.
+    StopListening {
+        /// Of which.
+        service: Service,
+    },
+    /// Send bytes to a client; answered by [`Input::Sent`] as the network takes them.
+    Send {
+        /// Which client.
+        connection: ConnectionId,
+        /// Behind those that still wait; perhaps shared with other clients.
+        bytes: Bytes,
+    },
+    /// End a connection, after the bytes that wait for it as far as the client takes them at once.
+    Close {
+        /// Which client.
+        connection: ConnectionId,
+    },
+    /// Start the whole chip again; nothing comes after it.
+    Restart,
+}
+
+/// What the radio is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RadioCommand {
+    /// Join this network, with this fixed address if there is one; answered by [`StationEvent`]s.
+    Join(Wifi),
+    /// Stop trying and leave.
+    Leave,
+    /// Open an access point; answered by [`Input::AccessPointUp`].
+    OpenAccessPoint {
+        /// 1-32 bytes.
+        ssid: Vec<u8>,
+        /// `None` opens it to everybody.
+        passphrase: Option<Secret<String>>,
+    },
+    /// Close it again.
+    CloseAccessPoint,
+}

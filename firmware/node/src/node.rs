@@ -1,0 +1,156 @@
+//! [`Node`]: the start-up sequence, and the console on top of everything.
+
+use alloc::{boxed::Box, collections::VecDeque, format, string::String, vec::Vec};
+
+use embedded_storage::nor_flash::ReadNorFlash;
+use espbroker_config::{
+    model::Config,
+    slots::{self, Absence, Loaded, Slot},
+};
+
+use crate::{
+    Instant,
+    console::{Console, HELP, Request},
+    interface::{BootInfo, Input, Output},
+    measure::Measurement,
+    online::{Online, say},
+    status::{ConfigChoice, NoConfig, SlotName, Status},
+};
+
+/// The whole device above its hardware.
+///
+/// After [`Node::boot`] and after every [`Node::handle`] the platform carries out what [`Node::poll_output`] gives
+/// until that is empty, and feeds [`Input::Tick`] no later than [`Node::poll_at`].
+pub struct Node<F> {
+    flash: F,
+    info: BootInfo,
+    stage: Stage,
+    /// Status of what the stages before this one have found.
+    found: Vec<Status>,
+    console: Console,
+    outputs: VecDeque<Output>,
+}
+
+enum Stage {
+    /// Digest of the image.
+    Measure(Measurement),
+    /// Config from flash.
+    Load,
+    /// All that follows.
+    Run(Box<Online>),
+}
+
+impl<F: ReadNorFlash> Node<F> {
+    /// Starts the device. The flash is read in later steps, never here.
+    pub fn boot(flash: F, info: BootInfo) -> Self {
+        let mut node = Self {
+            flash,
+            info,
+            stage: Stage::Measure(Measurement::start()),
+            found: Vec::new(),
+            console: Console::default(),
+            outputs: VecDeque::new(),
+        };
+        // Ends whatever the boot ROM has left on the line at its own baud rate.
+        node.print("\r\n");
+        let version = String::from(env!("CARGO_PKG_VERSION"));
+        let boot = Status::Boot { version, target: info.target, reset: info.reset, mac: info.mac };
+        say(&mut node.outputs, &boot);
+        node
+    }
+
+    /// Takes what happened at `now`, the time since the start, which never goes back.
+    pub fn handle(&mut self, input: Input<'_>, now: Instant) {
+        match (&mut self.stage, input) {
+            (_, Input::Console(bytes)) => {
+                for request in bytes.iter().filter_map(|&byte| self.console.push(byte)).collect::<Vec<_>>() {
+                    self.answer(request);
+                }
+            }
+            (Stage::Measure(measurement), Input::Tick) => {
+                if let Some(check) = measurement.step(&mut self.flash) {
+                    self.found(Status::Image(check));
+                    self.stage = Stage::Load;
+                }
+            }
+            (Stage::Load, Input::Tick) => {
+                let config = self.load();
+                let online = Online::start(&config, &self.info, now, &mut self.outputs);
+                self.stage = Stage::Run(Box::new(online));
+                self.handle(Input::Tick, now);
+            }
+            (Stage::Run(online), input) => online.handle(input, now, &mut self.outputs),
+            // Nothing was asked of the radio or the network yet.
+            (Stage::Measure(_) | Stage::Load, _) => {}
+        }
+    }
+
+    /// What to do next; `None` until something else is handled.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to feed [`Input::Tick`]; `None` when only an event can change anything. A time in the past, which start-up
+    /// gives until it is done, asks for a tick as soon as the platform has looked after everything else.
+    pub fn poll_at(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Measure(_) | Stage::Load => Some(Instant::ZERO),
+            Stage::Run(online) => online.poll_at(),
+        }
+    }
+
+    /// Loads the config; what is wrong with it is said on the console and replaced by defaults that let nobody in.
+    fn load(&mut self) -> Config {
+        let reason = match slots::load(&mut self.flash) {
+            Ok(Loaded::Config { slot, record }) => match record.config.validate() {
+                Ok(()) => {
+                    let slot = match slot {
+                        Slot::A => SlotName::A,
+                        Slot::B => SlotName::B,
+                    };
+                    let (sequence, crc) = (record.sequence, record.crc);
+                    self.found(Status::Config(ConfigChoice::Loaded { slot, sequence, crc }));
+                    return record.config;
+                }
+                Err(invalid) => {
+                    self.print(&format!("config: {invalid}\r\n"));
+                    NoConfig::Invalid
+                }
+            },
+            Ok(Loaded::Nothing(Absence::Blank)) => NoConfig::Blank,
+            Ok(Loaded::Nothing(Absence::Damaged(_))) => NoConfig::Damaged,
+            Ok(Loaded::Nothing(Absence::Newer { .. })) => NoConfig::Newer,
+            Err(_) => NoConfig::Unreadable,
+        };
+        self.found(Status::Config(ConfigChoice::None { reason }));
+        Config::new("espbroker")
+    }
+
+    fn answer(&mut self, request: Request) {
+        match request {
+            Request::Status => {
+                let online = match &self.stage {
+                    Stage::Run(online) => online.statuses(),
+                    Stage::Measure(_) | Stage::Load => Vec::new(),
+                };
+                self.found.iter().chain(&online).for_each(|status| say(&mut self.outputs, status));
+            }
+            Request::Restart => self.outputs.push_back(Output::Restart),
+            Request::Help => self.print(HELP),
+            Request::Unknown => self.print("unknown command, try help\r\n"),
+            Request::TooLong => self.print("line too long, try help\r\n"),
+        }
+    }
+
+    fn found(&mut self, status: Status) {
+        say(&mut self.outputs, &status);
+        self.found.push(status);
+    }
+
+    fn print(&mut self, text: &str) {
+        self.outputs.push_back(Output::Console(text.into()));
+    }
+}
+
+#[cfg(test)]
+mod tests;

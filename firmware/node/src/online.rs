@@ -1,0 +1,211 @@
+//! What runs once the config is known: station, access point and broker, kept in step.
+//!
+//! After every input the three are settled in this order: the station does what is due, the access point follows the
+//! station, the server follows both, and `ready` is said when all that the config asks for is true.
+
+use alloc::{collections::VecDeque, vec::Vec};
+
+use espbroker_broker::Input as BrokerInput;
+use espbroker_config::model::{Config, Wifi};
+
+use crate::{
+    Instant,
+    access_point::AccessPoint,
+    interface::{BootInfo, Heap, Input, Output, RadioCommand},
+    server::Server,
+    status::{AddressSource, Mode, Status},
+    wifi::{Station, StationOutput},
+};
+
+/// The device on its networks.
+pub(crate) struct Online {
+    station: Option<Station>,
+    address_source: AddressSource,
+    access_point: AccessPoint,
+    server: Server,
+    heap: HeapGauge,
+    /// What the last `ready` said; `None` when it is no longer so.
+    ready: Option<Mode>,
+}
+
+impl Online {
+    pub(crate) fn start(
+        config: &Config,
+        info: &BootInfo,
+        now: Instant,
+        outputs: &mut VecDeque<Output>,
+    ) -> Self {
+        let mut online = Self {
+            station: None,
+            address_source: address_source(config.wifi.as_ref()),
+            access_point: AccessPoint::new(&config.access_point, info.mac),
+            server: Server::new(&config.broker),
+            heap: HeapGauge::new(info.heap),
+            ready: None,
+        };
+        if let Some(wifi) = &config.wifi {
+            let mut steps = Vec::new();
+            online.station = Some(Station::start(wifi.clone(), now, &mut steps));
+            online.follow_station(steps, now, outputs);
+        }
+        online
+    }
+
+    /// Takes what has happened. What comes over the serial port is not for this part.
+    pub(crate) fn handle(&mut self, input: Input<'_>, now: Instant, outputs: &mut VecDeque<Output>) {
+        match input {
+            Input::Station(event) => {
+                if let Some(station) = &mut self.station {
+                    let mut steps = Vec::new();
+                    station.handle(event, now, &mut steps);
+                    self.follow_station(steps, now, outputs);
+                }
+            }
+            Input::AccessPointUp { ip } => {
+                if self.access_point.opened(ip) {
+                    say(outputs, &self.access_point.status());
+                }
+            }
+            Input::Listening { service, port } => {
+                self.server.listening(service, port, outputs);
+            }
+            Input::ListenFailed { service, reason } => {
+                self.server.listen_failed(service, reason, now, outputs);
+            }
+            Input::Accepted { connection, mode } => self.server.accepted(connection, mode, now, outputs),
+            Input::Received { connection, bytes } => {
+                self.server.tell(BrokerInput::Received { connection, bytes }, now, outputs);
+            }
+            Input::Sent { connection, bytes } => {
+                self.server.tell(BrokerInput::Sent { connection, bytes }, now, outputs);
+            }
+            Input::Closed { connection } => self.server.closed(connection, now, outputs),
+            Input::Tick => self.server.tell(BrokerInput::Tick, now, outputs),
+            Input::Heap { free, lowest } => self.heap.measured(free, lowest),
+            Input::Console(_) => {}
+        }
+        self.settle(now, outputs);
+    }
+
+    pub(crate) fn poll_at(&self) -> Option<Instant> {
+        let station = self.station.as_ref();
+        [station.and_then(Station::poll_at), self.access_point.poll_at(station), self.server.poll_at()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The whole state, in the order in which it came about.
+    pub(crate) fn statuses(&self) -> Vec<Status> {
+        let mut statuses = Vec::new();
+        if let Some(station) = &self.station {
+            statuses.push(Status::Wifi(station.last_report().clone()));
+            statuses.extend(station.address().map(|ip| Status::Address { ip, source: self.address_source }));
+        }
+        if self.access_point.is_up() {
+            statuses.push(self.access_point.status());
+        }
+        statuses.extend(self.server.statuses());
+        statuses.push(self.heap.status());
+        statuses.extend(self.ready.map(|mode| Status::Ready { mode }));
+        statuses
+    }
+
+    fn follow_station(&mut self, steps: Vec<StationOutput>, now: Instant, outputs: &mut VecDeque<Output>) {
+        for step in steps {
+            match step {
+                StationOutput::Join(network) => outputs.push_back(Output::Radio(RadioCommand::Join(network))),
+                StationOutput::Leave => outputs.push_back(Output::Radio(RadioCommand::Leave)),
+                StationOutput::Report(state) => say(outputs, &Status::Wifi(state)),
+                StationOutput::Up(ip) => say(outputs, &Status::Address { ip, source: self.address_source }),
+                StationOutput::Down => self.server.disconnect(Mode::Station, now, outputs),
+            }
+        }
+    }
+
+    fn settle(&mut self, now: Instant, outputs: &mut VecDeque<Output>) {
+        if let Some(station) = &mut self.station {
+            let mut steps = Vec::new();
+            station.poll(now, &mut steps);
+            self.follow_station(steps, now, outputs);
+        }
+        let was_up = self.access_point.is_up();
+        if let Some(command) = self.access_point.poll(self.station.as_ref(), now) {
+            outputs.push_back(Output::Radio(command));
+            if was_up {
+                say(outputs, &self.access_point.status());
+                self.server.disconnect(Mode::AccessPoint, now, outputs);
+            }
+        }
+        let mode = self.mode();
+        match mode {
+            Some(_) => self.server.open(now, outputs),
+            None => self.server.close(now, outputs),
+        }
+        self.heap.accounted(self.server.memory());
+
+        let ready = mode.filter(|_| self.server.is_complete());
+        if self.ready != ready {
+            self.ready = ready;
+            if let Some(mode) = ready {
+                say(outputs, &self.heap.status());
+                say(outputs, &Status::Ready { mode });
+            }
+        }
+    }
+
+    /// The best network there is.
+    fn mode(&self) -> Option<Mode> {
+        if self.station.as_ref().is_some_and(|station| station.address().is_some()) {
+            Some(Mode::Station)
+        } else {
+            self.access_point.is_up().then_some(Mode::AccessPoint)
+        }
+    }
+}
+
+/// Puts a status line on the console.
+pub(crate) fn say(outputs: &mut VecDeque<Output>, status: &Status) {
+    outputs.push_back(Output::Console(status.to_line()));
+}
+
+fn address_source(wifi: Option<&Wifi>) -> AddressSource {
+    match wifi.and_then(|wifi| wifi.ipv4.as_ref()) {
+        Some(_) => AddressSource::Fixed,
+        None => AddressSource::Dhcp,
+    }
+}
+
+/// Memory left, from the allocator's figures or from a budget.
+struct HeapGauge {
+    budget: Option<u32>,
+    free: u32,
+    lowest: u32,
+}
+
+impl HeapGauge {
+    const fn new(heap: Heap) -> Self {
+        match heap {
+            Heap::Measured { free, lowest } => Self { budget: None, free, lowest },
+            Heap::Budget(bytes) => Self { budget: Some(bytes), free: bytes, lowest: bytes },
+        }
+    }
+
+    const fn measured(&mut self, free: u32, lowest: u32) {
+        if self.budget.is_none() {
+            self.free = free;
+            self.lowest = lowest;
+        }
+    }
+
+    fn accounted(&mut self, bytes: usize) {
+        if let Some(budget) = self.budget {
+            self.free = budget.saturating_sub(u32::try_from(bytes).unwrap_or(u32::MAX));
+            self.lowest = self.lowest.min(self.free);
+        }
+    }
+
+    const fn status(&self) -> Status {
+        Status::Heap { free: self.free, lowest: self.lowest }
+    }
+}
