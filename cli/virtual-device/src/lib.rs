@@ -1,5 +1,8 @@
 //! A virtual ESP8266: serial loader, NOR flash, boot straps, simulated Wi-Fi, and the real device code.
 
+pub mod boot;
+pub mod chip;
+pub mod fault;
 pub mod flash_routines;
 pub mod lines;
 pub mod loader;

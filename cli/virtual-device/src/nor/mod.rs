@@ -67,7 +67,7 @@ pub struct Nor {
     busy_until: Duration,
     operations: u64,
     power_cut_after: Option<u64>,
-    powered: bool,
+    power_lost_at: Option<Duration>,
     stuck_sectors: Vec<u32>,
     unreadable: bool,
     torn: Random,
@@ -87,7 +87,7 @@ impl Nor {
             busy_until: Duration::ZERO,
             operations: 0,
             power_cut_after: None,
-            powered: true,
+            power_lost_at: None,
             stuck_sectors: Vec::new(),
             unreadable: false,
             torn: Random::new(seed),
@@ -114,9 +114,13 @@ impl Nor {
         self.busy_until
     }
 
-    /// Whether the supply is there; a power cut by [`Self::cut_power_after`] ends it.
-    pub const fn is_powered(&self) -> bool {
-        self.powered
+    /// When a power cut by [`Self::cut_power_after`] came; `None` while there is power.
+    pub const fn power_lost_at(&self) -> Option<Duration> {
+        self.power_lost_at
+    }
+
+    const fn is_powered(&self) -> bool {
+        self.power_lost_at.is_none()
     }
 
     /// The first error of the backing file; the array in memory stays right.
@@ -146,7 +150,7 @@ impl Nor {
 
     /// Supply off and on: forgets write enable and ends what was going on. The array and the protection bits stay.
     pub const fn power_cycle(&mut self) {
-        self.powered = true;
+        self.power_lost_at = None;
         self.status &= STATUS_WRITABLE;
         self.busy_until = Duration::ZERO;
     }
@@ -158,7 +162,7 @@ impl Nor {
 
     /// The status register (05), the only thing that a busy chip answers.
     pub fn read_status(&self, now: Duration) -> u8 {
-        if !self.powered || self.unreadable {
+        if !self.is_powered() || self.unreadable {
             return 0xFF;
         }
         if now < self.busy_until { self.status | STATUS_BUSY } else { self.status }
@@ -206,7 +210,7 @@ impl Nor {
         let page = address & !(PAGE - 1);
         let excess = data.len().saturating_sub(PAGE as usize);
         // Where power goes away, the bytes before that point are programmed, one is half done, the rest untouched.
-        let whole = if self.powered { data.len() } else { excess + (data.len() - excess) / 2 };
+        let whole = if self.is_powered() { data.len() } else { excess + (data.len() - excess) / 2 };
         for (index, &byte) in data.iter().enumerate().skip(excess).take(whole + 1 - excess) {
             let column = u32::try_from(index).unwrap_or(0).wrapping_add(address) % PAGE;
             let mask = if index < whole { byte } else { byte | self.torn.byte() };
@@ -236,7 +240,7 @@ impl Nor {
     }
 
     fn erase_sector(&mut self, start: u32) {
-        if self.powered {
+        if self.is_powered() {
             self.memory.fill_erased(start, SECTOR);
             return;
         }
@@ -248,7 +252,7 @@ impl Nor {
     }
 
     const fn answers(&self, now: Duration) -> bool {
-        self.powered && now.as_nanos() >= self.busy_until.as_nanos()
+        self.is_powered() && now.as_nanos() >= self.busy_until.as_nanos()
     }
 
     const fn take_write_enable(&mut self, now: Duration) -> bool {
@@ -265,7 +269,7 @@ impl Nor {
             return false;
         }
         if self.power_cut_after == Some(self.operations) {
-            self.powered = false;
+            self.power_lost_at = Some(now);
             self.power_cut_after = None;
         }
         self.operations += 1;

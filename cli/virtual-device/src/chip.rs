@@ -1,0 +1,479 @@
+//! [`Chip`]: the virtual ESP8266 itself, without a clock of its own.
+//!
+//! Bytes, control lines and time go in, bytes come out: [`Chip::advance`] is the only way in which time passes, and
+//! whoever drives the chip decides whether that is the wall clock or a simulated one. Inside, everything that happens
+//! is an event with a time: the rise of EN, the end of the boot log, the CPU picking up a byte, the step behind a
+//! request. Running firmware is behind the [`Firmware`] trait; it lives in real time and is polled.
+//!
+//! A request that keeps the CPU busy is worked through when it begins. If EN is pulled before it would have ended,
+//! what it did to the flash stays done, where a real chip would have been stopped in the middle.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+use espbroker_flasher::slip;
+use espbroker_flasher::transport::ControlLines;
+
+use crate::boot::{self, Cause, Outcome, Strap};
+use crate::fault::{Direction, Fault, Faults};
+use crate::lines::{EN_RISE_TIME, Flashed, Pins, Wiring};
+use crate::loader::rom::{RECEIVE_QUEUE, RomLoader};
+use crate::loader::stub::Stub;
+use crate::loader::{Next, Reaction};
+use crate::peripherals::{Peripherals, SharedNor};
+use crate::uart::{self, Autobaud, Symbol, Wire};
+
+/// Code that runs on the chip after the boot ROM jumped to it; dropping it is a reset.
+pub trait Firmware: Send {
+    /// Takes what the firmware has written to its console since; 0 when nothing.
+    fn console_read(&mut self, buffer: &mut [u8]) -> usize;
+    /// Gives it what came in on its console.
+    fn console_write(&mut self, bytes: &[u8]);
+}
+
+/// Finds out what the image in flash is and starts it; `None` for code that this device cannot run.
+pub type Launcher = Box<dyn FnMut(&SharedNor, Cause) -> Option<Box<dyn Firmware>> + Send>;
+
+enum Cpu {
+    Unpowered,
+    InReset,
+    /// The ROM prints and loads until `until`.
+    Booting {
+        until: Duration,
+        then: Then,
+    },
+    Autobaud(Autobaud),
+    Rom(Box<RomLoader>),
+    Stub(Box<Stub>),
+    Firmware(Box<dyn Firmware>),
+    /// It spins, or runs code that nobody here knows.
+    Stuck,
+}
+
+#[derive(Clone, Copy)]
+enum Then {
+    Download,
+    Start,
+    Stuck,
+}
+
+/// A virtual ESP8266 with its flash, its board's wiring and the adapter at the other end of the line.
+pub struct Chip {
+    now: Duration,
+    wiring: Wiring,
+    pins: Pins,
+    en_rises_at: Option<Duration>,
+    strap: Strap,
+    cause: Cause,
+    peripherals: Peripherals,
+    cpu: Cpu,
+    /// The CPU picks up nothing before this.
+    busy_until: Duration,
+    /// What it does at `busy_until`.
+    next: Next,
+    /// Bytes picked up late in a row.
+    queued: usize,
+    to_device: Wire,
+    to_host: Wire,
+    host_baud: u32,
+    received: VecDeque<u8>,
+    faults: Faults,
+    launcher: Launcher,
+    plugged: bool,
+}
+
+impl fmt::Debug for Chip {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Chip").field("now", &self.now).field("strap", &self.strap).finish_non_exhaustive()
+    }
+}
+
+impl Chip {
+    /// A chip on a plugged-in board: it gets power at time 0.
+    pub fn new(
+        mut peripherals: Peripherals,
+        wiring: Wiring,
+        pace: uart::Pace,
+        faults: Faults,
+        launcher: Launcher,
+    ) -> Self {
+        peripherals.reset();
+        let mut chip = Self {
+            now: Duration::ZERO,
+            wiring,
+            pins: Pins::default(),
+            en_rises_at: None,
+            strap: Strap::Flash,
+            cause: Cause::PowerOn,
+            peripherals,
+            cpu: Cpu::Unpowered,
+            busy_until: Duration::ZERO,
+            next: Next::Stay,
+            queued: 0,
+            to_device: Wire::new(pace),
+            to_host: Wire::new(pace),
+            host_baud: 115_200,
+            received: VecDeque::new(),
+            faults,
+            launcher,
+            plugged: true,
+        };
+        chip.power_cycle();
+        chip
+    }
+
+    /// Time since the device was made.
+    pub const fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// The flash chip.
+    pub const fn nor(&self) -> &SharedNor {
+        &self.peripherals.nor
+    }
+
+    /// Whether the adapter is there.
+    pub const fn is_plugged(&self) -> bool {
+        self.plugged
+    }
+
+    /// Whether firmware runs, so that the chip has to be polled in real time.
+    pub const fn runs_firmware(&self) -> bool {
+        matches!(self.cpu, Cpu::Firmware(_))
+    }
+
+    /// Takes the supply away and gives it back; also ends a power cut. RAM and what was on the line are lost.
+    pub fn power_cycle(&mut self) {
+        self.lose_power(self.now);
+        self.peripherals.nor.lock().power_cycle();
+        if self.plugged {
+            self.cause = Cause::PowerOn;
+            self.cpu = Cpu::InReset;
+            if !self.pins.reset {
+                self.en_rises_at = Some(self.now + EN_RISE_TIME);
+            }
+        }
+    }
+
+    /// Pulls the adapter, which also carries the supply.
+    pub fn unplug(&mut self) {
+        self.plugged = false;
+        self.received.clear();
+        self.to_device.cut(self.now);
+        self.lose_power(self.now);
+    }
+
+    /// Puts the adapter back, with both lines released.
+    pub fn plug_in(&mut self) {
+        self.plugged = true;
+        self.faults.plugged_in();
+        self.pins = Pins::default();
+        self.power_cycle();
+    }
+
+    /// Changes DTR and RTS, both at once.
+    pub fn set_lines(&mut self, lines: ControlLines) {
+        let before = self.pins;
+        self.pins = self.wiring.pins(lines);
+        if matches!(self.cpu, Cpu::Unpowered) {
+            return;
+        }
+        if self.pins.reset && !before.reset {
+            self.en_rises_at = None;
+            self.cause = Cause::External;
+            self.halt(self.now);
+            self.cpu = Cpu::InReset;
+        } else if before.reset && !self.pins.reset {
+            self.en_rises_at = Some(self.now + EN_RISE_TIME);
+        }
+    }
+
+    /// The adapter's rate for both directions, from the next byte on.
+    pub const fn set_host_baud(&mut self, baud: u32) {
+        self.host_baud = baud;
+    }
+
+    /// Puts bytes from the host on the line; gives when the last one is through.
+    pub fn host_write(&mut self, bytes: &[u8]) -> Duration {
+        for &byte in bytes {
+            for passed in self.faults.pass(Direction::ToDevice, byte, self.host_baud) {
+                self.to_device.send(passed, self.host_baud, self.now);
+            }
+        }
+        self.check_adapter();
+        self.to_device.free_at()
+    }
+
+    /// When everything that the host wrote is through.
+    pub const fn host_write_done_at(&self) -> Duration {
+        self.to_device.free_at()
+    }
+
+    /// Takes what has arrived at the host.
+    pub fn host_read(&mut self, buffer: &mut [u8]) -> usize {
+        let count = buffer.len().min(self.received.len());
+        for (target, byte) in buffer.iter_mut().zip(self.received.drain(..count)) {
+            *target = byte;
+        }
+        count
+    }
+
+    /// Whether something has arrived at the host.
+    pub fn has_received(&self) -> bool {
+        !self.received.is_empty()
+    }
+
+    /// Throws away what has arrived at the host.
+    pub fn discard_received(&mut self) {
+        self.received.clear();
+    }
+
+    /// When the chip will do or send something of its own accord next; `None` when only the host can change that.
+    pub fn next_event(&self) -> Option<Duration> {
+        [self.next_step(), self.to_host.peek().map(|symbol| symbol.at)].into_iter().flatten().min()
+    }
+
+    /// Lets time pass until `to`; going back does nothing.
+    pub fn advance(&mut self, to: Duration) {
+        while let Some(at) = self.next_step().filter(|&at| at <= to) {
+            // Bytes that reached the host before this step were sampled at the rates of their time.
+            self.deliver(at);
+            self.now = self.now.max(at);
+            self.step();
+            self.check_supply();
+        }
+        self.now = self.now.max(to);
+        self.poll_firmware();
+        self.check_supply();
+        self.deliver(self.now);
+    }
+
+    /// The next thing that the chip itself does.
+    fn next_step(&self) -> Option<Duration> {
+        if let Some(at) = self.en_rises_at {
+            return Some(at);
+        }
+        match &self.cpu {
+            Cpu::Booting { until, .. } => return Some(*until),
+            Cpu::Rom(_) | Cpu::Stub(_) if self.next != Next::Stay => return Some(self.busy_until),
+            _ => {}
+        }
+        let arrival = self.to_device.peek()?.at;
+        match self.cpu {
+            Cpu::Rom(_) | Cpu::Stub(_) => Some(arrival.max(self.busy_until)),
+            _ => Some(arrival),
+        }
+    }
+
+    fn step(&mut self) {
+        if self.en_rises_at.take().is_some() {
+            self.start();
+            return;
+        }
+        if let Cpu::Booting { then, .. } = self.cpu {
+            self.finish_boot(then);
+            return;
+        }
+        if self.next != Next::Stay && matches!(self.cpu, Cpu::Rom(_) | Cpu::Stub(_)) {
+            let next = std::mem::take(&mut self.next);
+            self.go_on(next);
+            return;
+        }
+        if let Some(symbol) = self.to_device.receive(self.now) {
+            self.pick_up(symbol);
+        }
+    }
+
+    /// EN is high: the ROM looks at the straps and begins.
+    fn start(&mut self) {
+        let mut first = [0];
+        self.peripherals.nor.lock().read(0, &mut first, Duration::MAX);
+        let flashed = if first == [boot::MAGIC] { Flashed::Yes } else { Flashed::No };
+        let download = self.wiring.download(self.pins, flashed);
+        self.strap = match (download, self.faults.has(&Fault::Gpio15High)) {
+            (true, false) => Strap::Download,
+            (false, false) => Strap::Flash,
+            (true, true) => Strap::SdioDownload,
+            (false, true) => Strap::Sdio,
+        };
+        self.run_rom(self.now + boot::START_TIME);
+    }
+
+    /// The ROM from its beginning, with the straps that were read.
+    fn run_rom(&mut self, at: Duration) {
+        self.peripherals.reset();
+        self.send(&boot::banner(self.cause, self.strap), at);
+        match self.strap {
+            Strap::Flash => self.load_from_flash(at),
+            Strap::Download => self.boot_until(at, Then::Download),
+            Strap::Sdio | Strap::SdioDownload => {
+                self.send(boot::WAITING_FOR_HOST, at);
+                self.boot_until(at, Then::Stuck);
+            }
+        }
+    }
+
+    fn load_from_flash(&mut self, at: Duration) {
+        let (log, outcome, loaded_at) = boot::load(&mut self.peripherals, at);
+        self.send(&log, at);
+        let then = match outcome {
+            Outcome::Started { .. } => Then::Start,
+            Outcome::Stuck => Then::Stuck,
+        };
+        self.boot_until(loaded_at, then);
+    }
+
+    fn boot_until(&mut self, at: Duration, then: Then) {
+        self.cpu = Cpu::Booting { until: at.max(self.to_host.free_at()), then };
+    }
+
+    fn finish_boot(&mut self, then: Then) {
+        // What came in meanwhile met a UART that nobody read.
+        while self.to_device.receive(self.now).is_some() {}
+        self.busy_until = self.now;
+        self.next = Next::Stay;
+        self.cpu = match then {
+            Then::Download => Cpu::Autobaud(Autobaud::default()),
+            Then::Stuck => Cpu::Stuck,
+            Then::Start => match (self.launcher)(&self.peripherals.nor, self.cause) {
+                Some(firmware) => {
+                    self.peripherals.divider = uart::CONSOLE_DIVIDER;
+                    Cpu::Firmware(firmware)
+                }
+                None => Cpu::Stuck,
+            },
+        };
+    }
+
+    fn go_on(&mut self, next: Next) {
+        match next {
+            Next::Stay => {}
+            Next::BootFromFlash => self.load_from_flash(self.now),
+            Next::Divider(divider) => self.peripherals.divider = divider,
+            Next::SoftwareReset => {
+                self.cause = Cause::External;
+                self.run_rom(self.now + boot::START_TIME);
+            }
+            Next::Jump { entry } => {
+                let uploaded = self.peripherals.ram(entry, 4).is_some_and(|code| code != [0; 4]);
+                if !uploaded || self.faults.has(&Fault::StubDoesNotStart) {
+                    self.cpu = Cpu::Stuck;
+                    return;
+                }
+                let (stub, reaction) = Stub::start(entry, &self.peripherals, self.now);
+                self.cpu = Cpu::Stub(Box::new(stub));
+                self.react(reaction);
+            }
+        }
+    }
+
+    fn pick_up(&mut self, symbol: Symbol) {
+        self.queued = if symbol.at < self.busy_until { self.queued + 1 } else { 0 };
+        let mut bytes = Vec::new();
+        uart::sample(symbol.byte, symbol.baud, uart::baud(self.peripherals.divider), &mut bytes);
+        match &mut self.cpu {
+            Cpu::Autobaud(autobaud) => {
+                if let Some(divider) = autobaud.measure(symbol) {
+                    self.peripherals.divider = divider;
+                    self.cpu = Cpu::Rom(Box::default());
+                }
+            }
+            Cpu::Rom(_) if self.queued > RECEIVE_QUEUE => {}
+            Cpu::Rom(_) | Cpu::Stub(_) => {
+                for byte in bytes {
+                    let now = self.now.max(self.busy_until);
+                    let reaction = match &mut self.cpu {
+                        Cpu::Rom(rom) => rom.receive(byte, &mut self.peripherals, now),
+                        Cpu::Stub(stub) => stub.receive(byte, &mut self.peripherals, now),
+                        _ => return,
+                    };
+                    self.react(reaction);
+                }
+            }
+            Cpu::Firmware(firmware) => firmware.console_write(&bytes),
+            Cpu::Unpowered | Cpu::InReset | Cpu::Booting { .. } | Cpu::Stuck => {}
+        }
+    }
+
+    fn react(&mut self, reaction: Reaction) {
+        let cut_at = self.peripherals.nor.lock().power_lost_at();
+        for reply in reaction.replies {
+            if cut_at.is_some_and(|cut_at| reply.at >= cut_at) {
+                continue;
+            }
+            let late = match *reply.frame {
+                [1, opcode, ..] => self.faults.delay(opcode),
+                _ => Duration::ZERO,
+            };
+            self.send(&slip::encode(&reply.frame), reply.at + late);
+            // Sending waits for the line, so nothing else happens before it is done.
+            self.busy_until = self.to_host.free_at();
+        }
+        self.busy_until = self.busy_until.max(reaction.done_at);
+        if reaction.next != Next::Stay {
+            self.next = reaction.next;
+        }
+    }
+
+    fn send(&mut self, bytes: &[u8], at: Duration) {
+        let baud = uart::baud(self.peripherals.divider);
+        for &byte in bytes {
+            for passed in self.faults.pass(Direction::ToHost, byte, self.host_baud) {
+                self.to_host.send(passed, baud, at);
+            }
+        }
+    }
+
+    fn poll_firmware(&mut self) {
+        let Cpu::Firmware(firmware) = &mut self.cpu else { return };
+        let mut buffer = [0; 256];
+        let count = firmware.console_read(&mut buffer);
+        if let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) {
+            self.send(bytes, self.now);
+        }
+    }
+
+    fn deliver(&mut self, until: Duration) {
+        while let Some(symbol) = self.to_host.receive(until) {
+            let mut bytes = Vec::new();
+            uart::sample(symbol.byte, symbol.baud, self.host_baud, &mut bytes);
+            self.received.extend(bytes);
+        }
+        self.check_adapter();
+    }
+
+    /// Ends everything if the flash met its planned power cut.
+    fn check_supply(&mut self) {
+        let lost_at = self.peripherals.nor.lock().power_lost_at();
+        if let Some(lost_at) = lost_at
+            && !matches!(self.cpu, Cpu::Unpowered)
+        {
+            self.lose_power(lost_at);
+        }
+    }
+
+    fn check_adapter(&mut self) {
+        if self.plugged && self.faults.unplugged() {
+            self.unplug();
+        }
+    }
+
+    fn lose_power(&mut self, at: Duration) {
+        self.halt(at);
+        self.en_rises_at = None;
+        self.cpu = Cpu::Unpowered;
+    }
+
+    /// The CPU stops at `at`: firmware ends, and what was not through on the line is cut.
+    fn halt(&mut self, at: Duration) {
+        self.cpu = Cpu::Stuck;
+        self.next = Next::Stay;
+        self.busy_until = at;
+        self.to_host.cut(at);
+    }
+}
+
+#[cfg(test)]
+#[path = "chip_tests.rs"]
+mod tests;

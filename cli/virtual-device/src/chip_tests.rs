@@ -1,0 +1,285 @@
+use espbroker_flasher::protocol::{Command, Opcode, Refusal, Response};
+
+use super::*;
+use crate::nor::{self, FlashSource, Nor};
+
+struct Bench {
+    chip: Chip,
+    decoder: slip::Decoder,
+}
+
+struct Echo(Vec<u8>);
+
+impl Firmware for Echo {
+    fn console_read(&mut self, buffer: &mut [u8]) -> usize {
+        let count = self.0.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&self.0[..count]);
+        self.0.drain(..count);
+        count
+    }
+
+    fn console_write(&mut self, bytes: &[u8]) {
+        self.0.extend(bytes.iter().map(u8::to_ascii_uppercase));
+    }
+}
+
+fn tiny_image() -> Vec<u8> {
+    let mut image = vec![0xE9, 1, 3, 0x40, 4, 0, 0x10, 0x40, 0, 0, 0x10, 0x40, 16, 0, 0, 0];
+    image.extend([7; 16]);
+    image.extend([0; 15]);
+    image.push(0xEF);
+    image
+}
+
+impl Bench {
+    fn new(flash: Vec<u8>, faults: Vec<Fault>) -> Self {
+        let nor = Nor::new(FlashSource::Bytes(flash), 0x40_0000, [0xEF, 0x40, 0x16], nor::Pace::RealTime, 3).unwrap();
+        let peripherals = Peripherals::new(SharedNor::new(nor), [0x5C, 0xCF, 0x7F, 1, 2, 3]);
+        let launcher: Launcher = Box::new(|_, _| Some(Box::new(Echo(b"hello\r\n".to_vec()))));
+        let faults = Faults::new(faults, 4);
+        let chip = Chip::new(peripherals, Wiring::AutoReset, uart::Pace::RealTime, faults, launcher);
+        Self { chip, decoder: slip::Decoder::new(0x8000) }
+    }
+
+    fn pass(&mut self, milliseconds: u64) -> Vec<u8> {
+        self.chip.advance(self.chip.now() + Duration::from_millis(milliseconds));
+        let mut buffer = vec![0; 100_000];
+        let count = self.chip.host_read(&mut buffer);
+        buffer.truncate(count);
+        buffer
+    }
+
+    fn lines(&mut self, dtr: bool, rts: bool) {
+        self.chip.set_lines(ControlLines { dtr, rts });
+    }
+
+    fn reset_into_loader(&mut self) -> Vec<u8> {
+        self.lines(false, true);
+        self.pass(100);
+        self.lines(true, false);
+        let log = self.pass(50);
+        self.lines(false, false);
+        log
+    }
+
+    fn send(&mut self, command: &Command<'_>) {
+        self.chip.host_write(&slip::encode(&command.to_bytes()));
+    }
+
+    fn frames(&mut self, milliseconds: u64) -> Vec<Vec<u8>> {
+        let bytes = self.pass(milliseconds);
+        bytes.into_iter().filter_map(|byte| self.decoder.push(byte).ok().flatten()).collect()
+    }
+
+    fn sync(&mut self) {
+        for _ in 0..2 {
+            self.send(&Command::Sync);
+            if self.frames(100).len() == 8 {
+                return;
+            }
+        }
+        panic!("no sync");
+    }
+
+    fn ask(&mut self, command: &Command<'_>, milliseconds: u64) -> Option<Response> {
+        self.send(command);
+        self.frames(milliseconds).first().and_then(|frame| Response::parse(frame).ok())
+    }
+}
+
+#[test]
+fn power_up_with_released_lines_starts_what_is_in_flash_and_then_its_console() {
+    let mut bench = Bench::new(tiny_image(), vec![]);
+    bench.chip.set_host_baud(74_880);
+    let log = String::from_utf8(bench.pass(60)).unwrap();
+    assert!(log.starts_with("\r\n ets Jan  8 2013,rst cause:1, boot mode:(3,6)\r\n\r\nload 0x40100000, len 16"), "{log}");
+    assert!(log.ends_with("csum 0xef\r\n"), "{log}");
+    bench.chip.set_host_baud(115_200);
+    assert!(bench.chip.runs_firmware());
+    assert_eq!(bench.pass(2), b"hello\r\n");
+    bench.chip.host_write(b"status");
+    bench.pass(1);
+    assert_eq!(bench.pass(2), b"STATUS");
+}
+
+#[test]
+fn the_boot_log_is_garbage_at_115200() {
+    let mut bench = Bench::new(vec![], vec![]);
+    let log = bench.pass(60);
+    assert!(!log.is_empty());
+    assert!(!log.windows(3).any(|window| window == b"ets"));
+}
+
+#[test]
+fn the_reset_sequence_ends_in_the_loader_and_the_second_sync_is_answered() {
+    let mut bench = Bench::new(tiny_image(), vec![]);
+    bench.pass(200);
+    assert!(bench.chip.runs_firmware());
+    bench.chip.set_host_baud(74_880);
+    let log = String::from_utf8(bench.reset_into_loader()).unwrap();
+    assert_eq!(log, "\r\n ets Jan  8 2013,rst cause:2, boot mode:(1,6)\r\n\r\n");
+    assert!(!bench.chip.runs_firmware());
+    bench.chip.set_host_baud(115_200);
+    bench.send(&Command::Sync);
+    assert_eq!(bench.frames(100).len(), 0, "the first one is used up by measuring the rate");
+    bench.send(&Command::Sync);
+    assert_eq!(bench.frames(100).len(), 8);
+    let divider = bench.ask(&Command::ReadRegister { address: 0x6000_0014 }, 10).unwrap().value;
+    assert_eq!(divider, 451);
+}
+
+#[test]
+fn lines_changed_one_after_the_other_also_end_in_the_loader() {
+    let mut bench = Bench::new(tiny_image(), vec![]);
+    bench.lines(false, true);
+    bench.pass(100);
+    bench.lines(true, true);
+    bench.chip.advance(bench.chip.now() + Duration::from_micros(200));
+    bench.lines(true, false);
+    bench.pass(50);
+    bench.lines(false, false);
+    bench.sync();
+}
+
+#[test]
+fn a_slow_change_of_the_lines_starts_from_flash_as_on_a_real_board() {
+    let mut bench = Bench::new(tiny_image(), vec![]);
+    bench.lines(false, true);
+    bench.pass(100);
+    bench.lines(true, true);
+    bench.pass(60);
+    bench.lines(true, false);
+    bench.pass(50);
+    assert!(bench.chip.runs_firmware());
+}
+
+#[test]
+fn a_byte_takes_its_time_both_ways() {
+    let mut bench = Bench::new(vec![], vec![]);
+    bench.reset_into_loader();
+    bench.sync();
+    let data = Command::MemData { sequence: 0, block: vec![0x55; 0x1800].into() };
+    let request = slip::encode(&data.to_bytes()).len();
+    bench.ask(&Command::MemBegin { size: 0x1800, blocks: 1, block_size: 0x1800, address: 0x3FFE_8000 }, 20).unwrap();
+    assert!(request > 6144);
+    assert_eq!(bench.ask(&data, 530), None, "6,170 bytes at 115200 baud are 535 ms");
+    assert_eq!(bench.frames(20).len(), 1);
+}
+
+#[test]
+fn bytes_sent_while_the_rom_erases_wait_and_too_many_are_lost() {
+    let mut bench = Bench::new(vec![], vec![]);
+    bench.reset_into_loader();
+    bench.sync();
+    let begin = Command::FlashBegin { erase_size: 64 * 1024, blocks: 1, block_size: 0x400, offset: 0 };
+    let read = Command::ReadRegister { address: 0x4000_1000 };
+    bench.send(&begin);
+    bench.send(&read);
+    assert_eq!(bench.frames(400).len(), 0);
+    assert_eq!(bench.frames(1200).len(), 2);
+    bench.send(&begin);
+    bench.send(&Command::FlashData { sequence: 0, block: vec![1; 0x400].into() });
+    bench.send(&read);
+    assert_eq!(bench.frames(3000).len(), 1, "both did not fit");
+}
+
+#[test]
+fn a_host_at_another_rate_is_not_understood() {
+    let mut bench = Bench::new(vec![], vec![]);
+    bench.reset_into_loader();
+    bench.sync();
+    bench.chip.set_host_baud(230_400);
+    assert_eq!(bench.ask(&Command::ReadRegister { address: 0 }, 50), None);
+    bench.chip.set_host_baud(115_200);
+    bench.send(&Command::Sync);
+    assert!(bench.frames(100).len() >= 7);
+}
+
+#[test]
+fn a_stub_greets_changes_the_rate_and_leaves_by_reset_only() {
+    let mut bench = Bench::new(tiny_image(), vec![]);
+    bench.reset_into_loader();
+    bench.sync();
+    let entry = 0x4010_C504;
+    bench.ask(&Command::MemBegin { size: 8, blocks: 1, block_size: 0x1800, address: 0x4010_C500 }, 20).unwrap();
+    bench.ask(&Command::MemData { sequence: 0, block: vec![1; 8].into() }, 20).unwrap();
+    bench.send(&Command::MemEnd { stay: 0, entry });
+    let frames = bench.frames(50);
+    assert_eq!((frames.len(), &frames[1][..]), (2, &b"OHAI"[..]));
+    let change = bench.ask(&Command::ChangeBaud { new: 460_800, old: 115_200 }, 50).unwrap();
+    assert_eq!(change.refusal(), None);
+    bench.chip.set_host_baud(460_800);
+    assert_eq!(bench.ask(&Command::SpiFlashMd5 { offset: 0, size: 4 }, 50).unwrap().data.len(), 16);
+    bench.lines(false, true);
+    bench.pass(10);
+    bench.lines(false, false);
+    bench.pass(100);
+    assert!(bench.chip.runs_firmware());
+}
+
+#[test]
+fn flash_end_of_the_rom_starts_from_flash_with_the_button_still_held() {
+    let mut bench = Bench::new(tiny_image(), vec![]);
+    bench.reset_into_loader();
+    bench.sync();
+    bench.ask(&Command::FlashBegin { erase_size: 0, blocks: 0, block_size: 0x400, offset: 0 }, 20).unwrap();
+    bench.send(&Command::FlashEnd { stay: 0 });
+    let log = bench.pass(100);
+    assert!(log.windows(16).any(|window| window == b"load 0x40100000,"), "at 115200, as autobaud left it");
+    assert!(bench.chip.runs_firmware());
+}
+
+#[test]
+fn power_cut_unplugging_and_their_ends() {
+    let mut bench = Bench::new(tiny_image(), vec![Fault::UnplugAfterBytes(2000)]);
+    bench.reset_into_loader();
+    bench.sync();
+    bench.chip.nor().lock().cut_power_after(1);
+    assert_eq!(bench.ask(&Command::FlashBegin { erase_size: 8192, blocks: 8, block_size: 0x400, offset: 0 }, 500), None);
+    assert_eq!(bench.ask(&Command::Sync, 500), None);
+    bench.chip.power_cycle();
+    bench.reset_into_loader();
+    bench.sync();
+    bench.chip.host_write(&[0; 2000]);
+    assert!(!bench.chip.is_plugged());
+    bench.chip.plug_in();
+    bench.reset_into_loader();
+    bench.sync();
+}
+
+#[test]
+fn faults_of_line_and_straps_show_up() {
+    let delay = Duration::from_millis(300);
+    let late = Fault::LateReply { opcode: Opcode::ReadRegister, delay, times: 1 };
+    let mut bench = Bench::new(vec![], vec![late, Fault::BaudCeiling(115_200)]);
+    bench.reset_into_loader();
+    bench.sync();
+    let read = Command::ReadRegister { address: 0x4000_1000 };
+    assert_eq!(bench.ask(&read, 250), None);
+    assert_eq!(bench.frames(100).len(), 1);
+    assert!(bench.ask(&read, 50).is_some());
+    bench.chip.set_host_baud(230_400);
+    bench.reset_into_loader();
+    for _ in 0..4 {
+        bench.send(&Command::Sync);
+        assert!(bench.frames(100).iter().all(|frame| Response::parse(frame).is_err()));
+    }
+
+    let mut sdio = Bench::new(vec![], vec![Fault::Gpio15High]);
+    sdio.chip.set_host_baud(74_880);
+    let log = String::from_utf8(sdio.pass(60)).unwrap();
+    assert!(log.ends_with("boot mode:(7,6)\r\n\r\nwaiting for host\r\n"), "{log}");
+}
+
+#[test]
+fn stub_errors_carry_stub_codes_after_a_start_and_a_dead_stub_stays_silent() {
+    let mut bench = Bench::new(vec![], vec![Fault::StubDoesNotStart]);
+    bench.reset_into_loader();
+    bench.sync();
+    let md5 = Command::SpiFlashMd5 { offset: 0, size: 4 };
+    assert_eq!(bench.ask(&md5, 50).unwrap().refusal(), Some(Refusal::InvalidMessage));
+    bench.ask(&Command::MemBegin { size: 4, blocks: 1, block_size: 0x1800, address: 0x4010_D004 }, 20).unwrap();
+    bench.ask(&Command::MemData { sequence: 0, block: vec![1; 4].into() }, 20).unwrap();
+    bench.send(&Command::MemEnd { stay: 0, entry: 0x4010_D004 });
+    assert_eq!(bench.frames(100).len(), 1, "the reply to MEM_END and no greeting");
+}
