@@ -27,6 +27,7 @@ use core::{convert::Infallible, fmt};
 use embedded_storage::nor_flash::ReadNorFlash;
 
 use crate::{
+    crc::Crc32,
     flash_map::{FlashMap, Region},
     words::words,
 };
@@ -238,7 +239,8 @@ impl Descriptor {
     /// Reads a descriptor; `None` if the bytes are something else.
     fn parse(bytes: &[u8; DESCRIPTOR_LENGTH]) -> Option<Result<Self, ImageError>> {
         let (covered, stated) = bytes.split_last_chunk()?;
-        if !bytes.starts_with(&MAGIC) || crc32fast::hash(covered) != u32::from_le_bytes(*stated) {
+        if !bytes.starts_with(&MAGIC) || Crc32::new().update(covered).finish() != u32::from_le_bytes(*stated)
+        {
             return None;
         }
         let (target, flash_map) = (*bytes.get(TARGET)?, *bytes.get(FLASH_MAP)?);

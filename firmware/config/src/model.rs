@@ -21,7 +21,7 @@ pub const PINS_MAX: usize = 16;
 /// Everything in the config partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// 1-32 characters `a-z`, `0-9`, `-`: host name, AP name and default client id.
+    /// 1-32 characters `a-z`, `0-9` and, inside, `-`: host name and default client id.
     pub name: String,
     /// What the device does.
     pub role: Role,
@@ -31,7 +31,7 @@ pub struct Config {
     pub access_point: AccessPoint,
     /// The MQTT broker's own settings.
     pub broker: Broker,
-    /// Links to other brokers, at most 4.
+    /// Links to other brokers, at most [`BRIDGES_MAX`], with different names.
     pub bridges: Vec<Bridge>,
     /// Board or plug this runs on.
     pub profile: Option<Profile>,
@@ -65,7 +65,7 @@ pub struct Wifi {
     pub passphrase: Option<Passphrase>,
     /// The network does not announce its name.
     pub hidden: bool,
-    /// Join only this access point; speeds the join up.
+    /// Join only this access point; no group address. Speeds the join up.
     pub bssid: Option<[u8; 6]>,
     /// 1-14; speeds the join up.
     pub channel: Option<u8>,
@@ -87,11 +87,11 @@ pub enum Passphrase {
 /// Fixed IPv4 settings, each address most significant byte first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FixedIpv4 {
-    /// Own address.
+    /// Own address, neither the network's nor its broadcast address.
     pub address: [u8; 4],
     /// 1-30 bits of network prefix.
     pub prefix: u8,
-    /// Default gateway, inside the network.
+    /// Default gateway, another host of the network.
     pub gateway: [u8; 4],
     /// Name server; `None` uses the gateway.
     pub dns: Option<[u8; 4]>,
@@ -119,7 +119,7 @@ pub enum AccessPointPolicy {
     Fallback,
     /// Always, beside the station.
     Always,
-    /// Never; a wrong passphrase then needs the serial cable.
+    /// Never; needs a network to join, and a wrong passphrase then needs the serial cable.
     Never,
 }
 
@@ -130,11 +130,11 @@ words!(AccessPointPolicy { Fallback = 1 "fallback", Always = 2 "always", Never =
 pub struct Broker {
     /// MQTT over TCP; 0 turns it off. Default 1883.
     pub mqtt_port: u16,
-    /// MQTT over WebSocket; 0 turns it off. Default 0 until the device serves it.
+    /// MQTT over WebSocket; 0 turns it off, and else it is another port than the one above. Default 0.
     pub websocket_port: u16,
     /// May clients connect without a user name. Default no.
     pub anonymous: Anonymous,
-    /// At most 16.
+    /// At most [`USERS_MAX`], with different names.
     pub users: Vec<User>,
     /// Bounds on what clients may hold.
     pub limits: Limits,
@@ -156,7 +156,7 @@ words!(Anonymous { Refused = 1 "refused", Allowed = 2 "allowed" });
 /// An account on the broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// 1-64 bytes without `:` (mosquitto's password file separates with it).
+    /// 1-64 bytes without `:` and control characters (mosquitto's password file separates with them).
     pub name: String,
     /// Salted hash of the password.
     pub password: PasswordHash,
@@ -201,9 +201,9 @@ pub struct Limits {
 pub struct Bridge {
     /// Connection name, 1-32 characters `a-z`, `0-9`, `-`, `_`; unique.
     pub name: String,
-    /// Host name or IPv4 address, 1-253 bytes.
+    /// Host name or IPv4 address, 1-253 characters `a-z`, `A-Z`, `0-9`, `.`, `-`, `_`.
     pub host: String,
-    /// Default 1883, 8883 with TLS.
+    /// 1-65,535. Default 1883, 8883 with TLS.
     pub port: u16,
     /// Encrypt the link.
     pub tls: bool,
@@ -211,13 +211,13 @@ pub struct Bridge {
     pub user: Option<String>,
     /// Remote password, at most 256 bytes; needs a user.
     pub password: Option<Secret<String>>,
-    /// At most 64 bytes; `None` is `<device name>.<bridge name>`.
+    /// 1-64 bytes; `None` is `<device name>.<bridge name>`.
     pub client_id: Option<String>,
     /// Seconds, 5-65,535. Default 60.
     pub keep_alive: u16,
     /// Publish the state of the link on `$SYS/broker/connection/<client id>/state`. Default yes.
     pub notifications: bool,
-    /// At most 16.
+    /// At most [`BRIDGE_TOPICS_MAX`].
     pub topics: Vec<BridgeTopic>,
     /// Newer fields.
     pub unknown: Unknown,
@@ -226,15 +226,15 @@ pub struct Bridge {
 /// One `topic` line of a bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BridgeTopic {
-    /// Topic filter without prefix, at most 128 bytes; empty maps the prefixes one to one.
+    /// Topic filter without prefix, at most 128 bytes; empty maps the prefixes, which must be given then, one to one.
     pub pattern: String,
     /// Which way messages go.
     pub direction: Direction,
     /// 0-2.
     pub qos: u8,
-    /// Put before topics on the local side, at most 64 bytes.
+    /// Put before topics on the local side, at most 64 bytes without wildcards.
     pub local_prefix: String,
-    /// Put before topics on the remote side, at most 64 bytes.
+    /// Put before topics on the remote side, at most 64 bytes without wildcards.
     pub remote_prefix: String,
     /// Newer fields.
     pub unknown: Unknown,
@@ -256,9 +256,9 @@ words!(Direction { Out = 1 "out", In = 2 "in", Both = 3 "both" });
 /// Which board this is and how its pins are used: the resolved form of a file in `profiles/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
-    /// File name without `.toml`, 1-32 characters `a-z`, `0-9`, `-`.
+    /// File name without `.toml`, 1-32 characters `a-z`, `0-9` and, inside, `-`.
     pub id: String,
-    /// At most 16.
+    /// At most [`PINS_MAX`], each GPIO once.
     pub pins: Vec<Pin>,
     /// Newer fields.
     pub unknown: Unknown,
@@ -313,13 +313,13 @@ words!(PinFunction {
 /// Membership in a group of brokers; at most 8 members share one virtual address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
-    /// 1-32 characters `a-z`, `0-9`, `-`.
+    /// 1-32 characters `a-z`, `0-9` and, inside, `-`.
     pub name: String,
     /// Authenticates members to each other.
     pub key: Secret<[u8; 32]>,
     /// Higher wins the virtual address, 0-255.
     pub priority: u8,
-    /// The shared address.
+    /// The shared address; no member's own.
     pub virtual_ipv4: Option<[u8; 4]>,
     /// Newer fields.
     pub unknown: Unknown,

@@ -99,19 +99,21 @@ impl PasswordHash {
         else {
             return Err(PasswordError::Form);
         };
-        let iterations = match iterations.bytes().all(|byte| byte.is_ascii_digit()) {
-            true => iterations.parse().ok().filter(|count| (1..=ITERATIONS_MAX).contains(count)),
-            false => None,
+        // Digits only: `parse` alone would take a sign, too.
+        let iterations = Some(iterations)
+            .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+            .and_then(|digits| digits.parse().ok())
+            .filter(|count| (1..=ITERATIONS_MAX).contains(count))
+            .ok_or(PasswordError::Iterations)?;
+        let mut buffer = [0; SALT_MAX];
+        let salt = match Base64::decode(salt, &mut buffer) {
+            Ok(salt) if salt.len() >= SALT_MIN => Vec::from(salt),
+            _ => return Err(PasswordError::Salt),
         };
-        let mut salt_bytes = [0; SALT_MAX];
-        let salt = Base64::decode(salt, &mut salt_bytes).map_err(|_| PasswordError::Salt)?;
-        let mut hash_bytes = [0; 64];
-        let hash = Base64::decode(hash, &mut hash_bytes).map_err(|_| PasswordError::Hash)?;
-        Ok(Self {
-            iterations: iterations.ok_or(PasswordError::Iterations)?,
-            salt: Some(Vec::from(salt)).filter(|salt| salt.len() >= SALT_MIN).ok_or(PasswordError::Salt)?,
-            hash: hash.try_into().map_err(|_| PasswordError::Hash)?,
-        })
+        let mut buffer = [0; 64];
+        let hash = Base64::decode(hash, &mut buffer).map_err(|_| PasswordError::Hash)?;
+        let hash = hash.try_into().map_err(|_| PasswordError::Hash)?;
+        Ok(Self { iterations, salt, hash })
     }
 }
 

@@ -27,6 +27,7 @@ use core::fmt;
 
 use crate::{
     codec::{self, DecodeError, EncodeError},
+    crc::Crc32,
     flash_map::{CONFIG_A, CONFIG_B, Region, SECTOR_SIZE},
     model::Config,
 };
@@ -161,6 +162,11 @@ pub enum Damage {
         /// CRC-32 of what is there.
         found: u32,
     },
+    /// The bytes are as written, but of a format version that never was.
+    Format {
+        /// The version.
+        format: u16,
+    },
     /// The bytes are as written, but are no config of this format.
     Content(DecodeError),
 }
@@ -176,6 +182,7 @@ impl fmt::Display for Damage {
             Self::Crc { stated, found } => {
                 write!(formatter, "checksum is not the stated {stated:08x}: {found:08x}")
             }
+            Self::Format { format } => write!(formatter, "format version does not exist: {format}"),
             Self::Content(error) => error.fmt(formatter),
         }
     }
@@ -234,20 +241,18 @@ fn read_payload(header: &SlotHeader, checked: &[u8], payload: &[u8]) -> SlotStat
     if found != header.crc {
         return SlotState::Damaged(Damage::Crc { stated: header.crc, found });
     }
-    if header.format != FORMAT {
-        return SlotState::Newer { format: header.format, sequence: header.sequence };
-    }
-    match codec::decode(payload) {
-        Ok(config) => SlotState::Valid(SlotRecord { sequence: header.sequence, crc: header.crc, config }),
-        Err(error) => SlotState::Damaged(Damage::Content(error)),
+    match header.format {
+        0 => SlotState::Damaged(Damage::Format { format: 0 }),
+        FORMAT => match codec::decode(payload) {
+            Ok(config) => SlotState::Valid(SlotRecord { sequence: header.sequence, crc: header.crc, config }),
+            Err(error) => SlotState::Damaged(Damage::Content(error)),
+        },
+        format => SlotState::Newer { format, sequence: header.sequence },
     }
 }
 
 fn crc(checked_header: &[u8], payload: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(checked_header);
-    hasher.update(payload);
-    hasher.finalize()
+    Crc32::new().update(checked_header).update(payload).finish()
 }
 
 /// The slot that holds the config, and the config.

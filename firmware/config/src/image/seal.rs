@@ -6,7 +6,7 @@ use super::{
     CRC, DESCRIPTOR_LENGTH, DIGEST, Descriptor, FLASH_MAP, LENGTH, MAGIC, NAME, TARGET, TEXT_LENGTH, Target,
     VERSION, check_boot_image, digest,
 };
-use crate::flash_map::FlashMap;
+use crate::{crc::Crc32, flash_map::FlashMap};
 
 /// What the builder of an image has to say about it; length and digest follow from the image itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +108,7 @@ pub fn seal(
     *place.ok_or(SealError::Cut { length: image_length })? = bytes;
     let digest = digest(image, descriptor_offset);
     put(&mut bytes, DIGEST, &digest);
-    let crc = crc32fast::hash(bytes.split_at(CRC).0);
+    let crc = Crc32::new().update(bytes.split_at(CRC).0).finish();
     put(&mut bytes, CRC, &crc.to_le_bytes());
     put(image, descriptor_offset, &bytes);
 

@@ -1,0 +1,105 @@
+//! Sectors as released versions have written them: every one decodes for ever.
+//!
+//! To add one, append a line to [`vectors`] with `crc: 0` and run
+//! `cargo test -p espbroker-config --test suite -- --ignored`: it writes the files that do not exist yet and prints
+//! their CRCs for the table. Files and lines are never changed or removed; a change of the model that makes a line
+//! fail needs another way to read what is out there, not another file.
+
+use std::{fs, path::PathBuf};
+
+use espbroker_config::{
+    codec::{decode, encode},
+    model::{Config, Passphrase, Wifi},
+    secret::Secret,
+    slots::{SlotState, encode_sector, read_sector},
+};
+
+use crate::{
+    cbor::Item,
+    samples::{everything, filling_a_slot},
+};
+
+struct Vector {
+    /// Format version and what is special about it.
+    file: &'static str,
+    /// As in the file's header.
+    crc: u32,
+    sequence: u32,
+    /// What the file means. A field that comes later is at what its absence stands for.
+    config: fn() -> Config,
+}
+
+fn vectors() -> [Vector; 5] {
+    [
+        Vector { file: "1-defaults.bin", crc: 0x3FD3_E9F1, sequence: 1, config: || Config::new("espbroker") },
+        Vector { file: "1-everything.bin", crc: 0x04AC_56B5, sequence: 2, config: everything },
+        Vector {
+            file: "1-unknown-keys.bin",
+            crc: 0x4386_4D88,
+            sequence: u32::MAX,
+            config: with_unknown_keys,
+        },
+        Vector { file: "1-wifi-key.bin", crc: 0x2DCD_8398, sequence: 0, config: with_wifi_key },
+        Vector { file: "1-full.bin", crc: 0x6806_6086, sequence: 0x0102_0304, config: filling_a_slot },
+    ]
+}
+
+fn with_wifi_key() -> Config {
+    let key = std::array::from_fn(|index| index as u8);
+    let wifi = Wifi { passphrase: Some(Passphrase::Key(Secret::new(key))), ..Wifi::new(b"home".as_slice()) };
+    Config { wifi: Some(wifi), ..Config::new("espbroker") }
+}
+
+/// What a newer program wrote: an entry that this version does not know in every map, also in front.
+fn with_unknown_keys() -> Config {
+    let mut tree = Item::parse(&encode(&everything()).expect("it fits"));
+    tree.each_map(&mut |pairs| {
+        pairs.push((0, Item::Leaf(vec![0xF5])));
+        pairs.push((100, Item::Map(vec![(1, Item::Leaf(b"\x65newer".into()))])));
+    });
+    decode(&tree.to_bytes()).expect("unknown keys are no error")
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+#[test]
+fn every_listed_vector_decodes_to_its_config_and_encodes_to_its_bytes() {
+    for Vector { file, crc, sequence, config } in vectors() {
+        let bytes = fs::read(folder().join(file)).unwrap();
+        let SlotState::Valid(record) = read_sector(&bytes) else {
+            panic!("{file}: {:?}", read_sector(&bytes))
+        };
+        assert_eq!(record.crc, crc, "{file} is not the file that was listed");
+        assert_eq!((record.sequence, &record.config), (sequence, &config()), "{file}");
+        assert_eq!(encode_sector(&record.config, sequence).unwrap(), bytes, "{file}");
+    }
+}
+
+#[test]
+fn every_vector_in_the_folder_is_listed() {
+    let listed = vectors().map(|vector| vector.file);
+    let mut found = 0;
+    for entry in fs::read_dir(folder()).unwrap() {
+        let name = entry.unwrap().file_name();
+        assert!(listed.iter().any(|file| name == *file), "{name:?} is not listed");
+        found += 1;
+    }
+    assert_eq!(found, listed.len());
+}
+
+#[test]
+#[ignore = "writes into the source folder"]
+fn write_the_listed_vectors_that_do_not_exist_yet() {
+    fs::create_dir_all(folder()).unwrap();
+    for Vector { file, sequence, config, .. } in vectors() {
+        let path = folder().join(file);
+        if !path.exists() {
+            fs::write(&path, encode_sector(&config(), sequence).unwrap()).unwrap();
+        }
+        if let SlotState::Valid(record) = read_sector(&fs::read(&path).unwrap()) {
+            println!("{file}: crc 0x{:08x}", record.crc);
+        }
+    }
+}
