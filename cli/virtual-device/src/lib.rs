@@ -2,12 +2,23 @@
 
 pub mod boot;
 pub mod chip;
+pub mod device;
 pub mod fault;
+mod firmware;
 pub mod flash_routines;
 pub mod lines;
 pub mod loader;
 pub mod nor;
 pub mod peripherals;
 mod random;
+pub mod rfc2217;
 pub mod spi;
+pub mod transport;
 pub mod uart;
+
+pub use device::{Clock, Options, Timing, VirtualDevice};
+pub use fault::{Direction, Fault};
+pub use lines::{FlashButton, Wiring};
+pub use nor::{FlashSource, StorageError};
+pub use rfc2217::Served;
+pub use transport::VirtualTransport;

@@ -1,0 +1,284 @@
+//! [`VirtualDevice`]: a chip with a clock, for programs and tests to talk to.
+//!
+//! On the real clock a thread keeps the chip going when nobody talks to it, so that its firmware serves clients and
+//! its boot log is on time. On the simulated clock time passes only inside the calls of a [`VirtualTransport`], by as
+//! much as they ask for: a 30 s write takes milliseconds, and the same calls always give the same result. Firmware
+//! always runs in real time, on threads and sockets; while it runs, a read on the simulated clock that finds nothing
+//! really waits, no longer than its time-out.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use crate::chip::{Chip, Launcher};
+use crate::fault::{Fault, Faults};
+use crate::lines::Wiring;
+use crate::nor::{self, FlashSource, Nor, StorageError};
+use crate::peripherals::{Peripherals, SharedNor};
+use crate::transport::VirtualTransport;
+use crate::uart;
+
+/// How often running firmware is asked for console output.
+const FIRMWARE_POLL: Duration = Duration::from_millis(2);
+/// How often the thread of the real clock looks at an idle chip.
+const IDLE_POLL: Duration = Duration::from_millis(100);
+
+/// Where the device's time comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Clock {
+    /// The machine's own clock.
+    #[default]
+    Real,
+    /// The calls of the transport.
+    Simulated,
+}
+
+/// How long serial line and flash take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Timing {
+    /// The serial line.
+    pub uart: uart::Pace,
+    /// Erasing and programming.
+    pub nor: nor::Pace,
+}
+
+/// What kind of device.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What is in flash, and where it is kept.
+    pub flash: FlashSource,
+    /// The station's MAC address, in eFuse.
+    pub mac: [u8; 6],
+    /// Manufacturer, type, capacity (power of two, 0x12-0x18) as the flash chip reports them; the capacity is its
+    /// size.
+    pub flash_id: [u8; 3],
+    /// How long things take.
+    pub timing: Timing,
+    /// Where time comes from.
+    pub clock: Clock,
+    /// What goes wrong.
+    pub faults: Vec<Fault>,
+    /// What DTR and RTS reach.
+    pub wiring: Wiring,
+    /// Where the firmware's ports are opened.
+    pub bind: IpAddr,
+    /// Decides what noise and torn flash cells look like.
+    pub seed: u64,
+}
+
+impl Default for Options {
+    /// A development board with 4 MB of blank flash, in real time, with no faults.
+    fn default() -> Self {
+        Self {
+            flash: FlashSource::Blank,
+            mac: [0x5C, 0xCF, 0x7F, 0x00, 0x00, 0x01],
+            flash_id: [0xEF, 0x40, 0x16],
+            timing: Timing::default(),
+            clock: Clock::Real,
+            faults: Vec::new(),
+            wiring: Wiring::AutoReset,
+            bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            seed: 0,
+        }
+    }
+}
+
+/// A virtual ESP8266 board that is plugged in; clones are the same board, and it is gone with the last of them.
+#[derive(Clone, Debug)]
+pub struct VirtualDevice {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    chip: Mutex<Chip>,
+    /// Something arrived at the host, or the chip's next event may have moved.
+    changed: Condvar,
+    clock: Clock,
+    origin: Instant,
+}
+
+impl VirtualDevice {
+    /// Plugs a board in: the chip gets power and starts.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the flash cannot hold or keep what [`Options::flash`] says.
+    pub fn new(options: Options) -> Result<Self, StorageError> {
+        let launcher = crate::firmware::launcher(&options);
+        Self::with_launcher(options, launcher)
+    }
+
+    pub(crate) fn with_launcher(options: Options, launcher: Launcher) -> Result<Self, StorageError> {
+        let [_, _, capacity] = options.flash_id;
+        let size = if (0x12..=0x18).contains(&capacity) { 1 << capacity } else { 0x40_0000 };
+        let mut nor = Nor::new(options.flash, size, options.flash_id, options.timing.nor, options.seed)?;
+        let mut magic = None;
+        for fault in &options.faults {
+            match *fault {
+                Fault::WrongChip { magic: other } => magic = Some(other),
+                Fault::FlashId(id) => nor.claim_id(id),
+                Fault::UnreadableFlash => nor.disconnect_data_line(),
+                Fault::WornSector { address } => nor.wear_out(address),
+                Fault::PowerCutAfterFlashOperations(operations) => nor.cut_power_after(operations),
+                _ => {}
+            }
+        }
+        let mut peripherals = Peripherals::new(SharedNor::new(nor), options.mac);
+        peripherals.magic = magic.unwrap_or(peripherals.magic);
+        let faults = Faults::new(options.faults, options.seed);
+        let chip = Chip::new(peripherals, options.wiring, options.timing.uart, faults, launcher);
+        let shared = Arc::new(Shared {
+            chip: Mutex::new(chip),
+            changed: Condvar::new(),
+            clock: options.clock,
+            origin: Instant::now(),
+        });
+        if options.clock == Clock::Real {
+            let weak = Arc::downgrade(&shared);
+            std::thread::spawn(move || keep_going(&weak));
+        }
+        Ok(Self { shared })
+    }
+
+    /// A port to the device. Ports of one device share its line: bytes go to whoever reads first.
+    pub fn transport(&self) -> VirtualTransport {
+        VirtualTransport::new(Arc::clone(&self.shared))
+    }
+
+    /// A copy of the whole flash.
+    pub fn flash(&self) -> Vec<u8> {
+        self.nor(|nor| nor.contents())
+    }
+
+    /// Erases and page programs begun so far.
+    pub fn flash_operations(&self) -> u64 {
+        self.nor(|nor| nor.operations())
+    }
+
+    /// Plans a power cut in the middle of an erase or program, after `operations` more that succeed.
+    pub fn cut_power_after(&self, operations: u64) {
+        self.nor(|nor| nor.cut_power_after(operations));
+    }
+
+    /// Whether the flash met a planned power cut and the device is without supply.
+    pub fn lost_power(&self) -> bool {
+        self.nor(|nor| nor.power_lost_at().is_some())
+    }
+
+    /// Why the flash file is no longer kept up to date, if it is not; the device itself goes on.
+    pub fn flash_file_error(&self) -> Option<String> {
+        self.nor(|nor| nor.storage_error().map(str::to_owned))
+    }
+
+    /// Takes the supply away for a moment, which also ends a power cut.
+    pub fn power_cycle(&self) {
+        self.shared.use_chip(Chip::power_cycle);
+    }
+
+    /// Pulls the adapter: open ports fail from now on.
+    pub fn unplug(&self) {
+        self.shared.use_chip(Chip::unplug);
+    }
+
+    /// Puts the adapter back; ports that were open stay dead, as the operating system has forgotten them.
+    pub fn plug_in(&self) {
+        self.shared.use_chip(Chip::plug_in);
+    }
+
+    /// Whether firmware was started and runs.
+    pub fn runs_firmware(&self) -> bool {
+        self.shared.use_chip(|chip| chip.runs_firmware())
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.shared.clock
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    fn nor<T>(&self, use_nor: impl FnOnce(&mut Nor) -> T) -> T {
+        let nor = self.shared.use_chip(|chip| chip.nor().clone());
+        use_nor(&mut nor.lock())
+    }
+}
+
+impl Shared {
+    /// A chip that is up to date; a panic of another holder leaves nothing half done that matters.
+    fn lock(&self) -> MutexGuard<'_, Chip> {
+        let mut chip = self.chip.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.clock == Clock::Real {
+            chip.advance(self.origin.elapsed());
+        }
+        chip
+    }
+
+    /// Does something with the chip at the present time.
+    pub(crate) fn use_chip<T>(&self, use_chip: impl FnOnce(&mut Chip) -> T) -> T {
+        let mut chip = self.lock();
+        let result = use_chip(&mut chip);
+        drop(chip);
+        self.changed.notify_all();
+        result
+    }
+
+    /// Lets `duration` pass.
+    pub(crate) fn pass(&self, duration: Duration) {
+        match self.clock {
+            Clock::Real => std::thread::sleep(duration),
+            Clock::Simulated => self.use_chip(|chip| chip.advance(chip.now() + duration)),
+        }
+    }
+
+    /// Waits until bytes are there for the host, the adapter is gone, or `timeout` is over.
+    pub(crate) fn wait_for_bytes(&self, timeout: Duration) -> MutexGuard<'_, Chip> {
+        let mut chip = self.lock();
+        let deadline = chip.now() + timeout;
+        while !chip.has_received() && chip.is_plugged() && chip.now() < deadline {
+            let next = chip.next_event().map_or(deadline, |next| next.min(deadline));
+            let firmware = chip.runs_firmware();
+            chip = match self.clock {
+                Clock::Simulated if !firmware || next <= chip.now() + FIRMWARE_POLL => {
+                    chip.advance(next);
+                    chip
+                }
+                Clock::Simulated => {
+                    let before = Instant::now();
+                    let mut chip = self.wait(chip, FIRMWARE_POLL);
+                    let target = chip.now() + before.elapsed();
+                    chip.advance(target.min(deadline));
+                    chip
+                }
+                Clock::Real => {
+                    let longest = if firmware { FIRMWARE_POLL } else { IDLE_POLL };
+                    let wait = next.saturating_sub(chip.now()).min(longest);
+                    let mut chip = self.wait(chip, wait);
+                    chip.advance(self.origin.elapsed());
+                    chip
+                }
+            };
+        }
+        chip
+    }
+
+    fn wait<'a>(&self, chip: MutexGuard<'a, Chip>, duration: Duration) -> MutexGuard<'a, Chip> {
+        // A wait of nothing would be a busy loop when an event is due but needs another moment.
+        let duration = duration.max(Duration::from_micros(50));
+        self.changed.wait_timeout(chip, duration).unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// The thread of the real clock: brings the chip up to date until the device is gone.
+fn keep_going(device: &Weak<Shared>) {
+    while let Some(shared) = device.upgrade() {
+        let mut chip = shared.lock();
+        if chip.has_received() {
+            shared.changed.notify_all();
+        }
+        let longest = if chip.runs_firmware() { FIRMWARE_POLL } else { IDLE_POLL };
+        let wait = chip.next_event().map_or(longest, |next| next.saturating_sub(chip.now()).min(longest));
+        chip = shared.wait(chip, wait);
+        drop(chip);
+    }
+}

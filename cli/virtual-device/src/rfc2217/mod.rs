@@ -1,0 +1,205 @@
+//! An RFC 2217 server in front of a virtual device: a serial port over TCP, with baud rate and control lines.
+//!
+//! One client at a time, as with a real port; another one is turned away. There is no log-in: whoever reaches the
+//! address can read and write the flash, so it belongs on the loopback interface.
+
+mod port;
+mod telnet;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use espbroker_flasher::transport::ControlLines;
+
+use crate::device::{Clock, VirtualDevice};
+use port::{Action, HOLD, Port};
+
+/// How often the threads look whether they shall end.
+const POLL: Duration = Duration::from_millis(20);
+
+/// A running server; dropping it closes the port and the connection.
+#[derive(Debug)]
+pub struct Served {
+    address: SocketAddr,
+    end: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Served {
+    /// Where it listens, with the port that the system chose if it was asked to.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.end.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A panic in there was printed already, and there is nobody to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl VirtualDevice {
+    /// Serves the device's serial port at `address`; port 0 lets the system choose.
+    ///
+    /// # Errors
+    /// The system's error when it cannot listen there; [`ErrorKind::InvalidInput`] on the simulated clock, which
+    /// stands still between a remote client's requests.
+    pub fn serve_rfc2217(&self, address: SocketAddr) -> std::io::Result<Served> {
+        if self.clock() == Clock::Simulated {
+            return Err(ErrorKind::InvalidInput.into());
+        }
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let end = Arc::new(AtomicBool::new(false));
+        let (device, ends) = (self.clone(), Arc::clone(&end));
+        let thread = std::thread::spawn(move || listen(&listener, &device, &ends));
+        Ok(Served { address, end, thread: Some(thread) })
+    }
+}
+
+fn listen(listener: &TcpListener, device: &VirtualDevice, end: &Arc<AtomicBool>) {
+    let mut connection: Option<JoinHandle<()>> = None;
+    while !end.load(Ordering::Relaxed) {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                if connection.as_ref().is_some_and(|thread| !thread.is_finished()) {
+                    let _ = stream.shutdown(Shutdown::Both);
+                    continue;
+                }
+                let (device, end) = (device.clone(), Arc::clone(end));
+                // A connection that fails is over; the client sees that itself.
+                connection = Some(std::thread::spawn(move || drop(serve(&stream, &device, &end))));
+            }
+            Err(_) => std::thread::sleep(POLL),
+        }
+    }
+    if let Some(thread) = connection {
+        let _ = thread.join();
+    }
+}
+
+/// Lines that wait for the end of [`HOLD`].
+type Later = Mutex<Option<(Instant, ControlLines)>>;
+
+fn serve(stream: &TcpStream, device: &VirtualDevice, end: &AtomicBool) -> std::io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(POLL))?;
+    let port = Port::new();
+    let output = Mutex::new(stream.try_clone()?);
+    write(&output, &port.greeting())?;
+    device.shared().use_chip(|chip| chip.discard_received());
+    let later = Later::new(None);
+    let closed = AtomicBool::new(false);
+    let result = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !closed.load(Ordering::Relaxed) {
+                if to_client(device, &output, &later).is_err() {
+                    // The other thread notices by the end of the stream.
+                    let _ = stream.shutdown(Shutdown::Both);
+                    return;
+                }
+            }
+        });
+        let result = to_device(stream, device, end, port, &output, &later);
+        closed.store(true, Ordering::Relaxed);
+        result
+    });
+    let _ = stream.shutdown(Shutdown::Both);
+    // Closing a port releases both lines.
+    device.shared().use_chip(|chip| chip.set_lines(ControlLines::default()));
+    result
+}
+
+fn to_device(
+    mut stream: &TcpStream,
+    device: &VirtualDevice,
+    end: &AtomicBool,
+    mut port: Port,
+    output: &Mutex<TcpStream>,
+    later: &Later,
+) -> std::io::Result<()> {
+    let mut buffer = [0; 4096];
+    while !end.load(Ordering::Relaxed) {
+        let count = match stream.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => count,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => continue,
+            Err(error) => return Err(error),
+        };
+        let mut data = Vec::new();
+        for &byte in buffer.get(..count).unwrap_or_default() {
+            for action in port.push(byte) {
+                if let Action::ToDevice(byte) = action {
+                    data.push(byte);
+                    continue;
+                }
+                // What came before a command goes out before it takes effect.
+                send(device, &mut data);
+                carry_out(action, device, output, later)?;
+            }
+        }
+        send(device, &mut data);
+        if !device.shared().use_chip(|chip| chip.is_plugged()) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn send(device: &VirtualDevice, data: &mut Vec<u8>) {
+    if !data.is_empty() {
+        device.shared().use_chip(|chip| chip.host_write(data));
+        data.clear();
+    }
+}
+
+fn carry_out(
+    action: Action,
+    device: &VirtualDevice,
+    output: &Mutex<TcpStream>,
+    later: &Later,
+) -> std::io::Result<()> {
+    match action {
+        Action::ToDevice(_) => {}
+        Action::ToClient(bytes) => write(output, &bytes)?,
+        Action::Baud(baud) => device.shared().use_chip(|chip| chip.set_host_baud(baud)),
+        Action::DiscardInput => device.shared().use_chip(|chip| chip.discard_received()),
+        Action::Lines(lines) => {
+            later.lock().unwrap_or_else(PoisonError::into_inner).take();
+            device.shared().use_chip(|chip| chip.set_lines(lines));
+        }
+        Action::LinesLater(lines) => {
+            *later.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now() + HOLD, lines));
+        }
+    }
+    Ok(())
+}
+
+/// One turn of the thread that waits for the device.
+fn to_client(device: &VirtualDevice, output: &Mutex<TcpStream>, later: &Later) -> std::io::Result<()> {
+    let mut due = later.lock().unwrap_or_else(PoisonError::into_inner);
+    if due.is_some_and(|(at, _)| at <= Instant::now())
+        && let Some((_, lines)) = due.take()
+    {
+        device.shared().use_chip(|chip| chip.set_lines(lines));
+    }
+    drop(due);
+    let mut buffer = [0; 1024];
+    let count = device.shared().wait_for_bytes(POLL).host_read(&mut buffer);
+    let received = buffer.get(..count).unwrap_or_default();
+    if received.is_empty() { Ok(()) } else { write(output, &Port::wrap(received)) }
+}
+
+fn write(output: &Mutex<TcpStream>, bytes: &[u8]) -> std::io::Result<()> {
+    output.lock().unwrap_or_else(PoisonError::into_inner).write_all(bytes)
+}
