@@ -1,1 +1,21 @@
-//! Part of espbroker.
+//! The espbroker device on a computer: the device's own code on real sockets, with a file or memory as flash.
+//!
+//! [`Host::start`] runs a [`Node`](espbroker_node::Node) on a thread of its own and hands out its serial console. The
+//! virtual ESP8266 runs its firmware with this; so does anything that wants a broker without a board.
+//!
+//! One thread waits for everything at once: sockets, serial bytes, the radio and the node's deadlines. Left out: the
+//! chip's limits on memory and sockets, apart from the budget that the heap line is calculated from.
+
+mod file_flash;
+mod flash;
+mod memory_flash;
+mod pump;
+mod radio;
+mod running;
+mod sockets;
+
+pub use file_flash::FileFlash;
+pub use flash::{Flash, FlashError, Nor};
+pub use memory_flash::MemoryFlash;
+pub use radio::{Radio, RadioEvent, Wired};
+pub use running::{Host, HostOptions, Ports, Running};

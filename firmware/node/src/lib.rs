@@ -42,7 +42,7 @@ pub mod status;
 mod test_flash;
 pub mod wifi;
 
-pub use interface::{BootInfo, ConnectionId, Heap, Input, Output, RadioCommand};
+pub use interface::{BootInfo, Bytes, ConnectionId, Heap, Input, Output, RadioCommand};
 pub use node::Node;
 pub use wifi::StationEvent;
 

@@ -14,7 +14,7 @@ use crate::{
     interface::{BootInfo, Input, Output},
     measure::Measurement,
     online::{Online, say},
-    status::{ConfigChoice, NoConfig, SlotName, Status},
+    status::{ConfigChoice, Mode, NoConfig, SlotName, Status},
 };
 
 /// The whole device above its hardware.
@@ -96,6 +96,14 @@ impl<F: ReadNorFlash> Node<F> {
         match &self.stage {
             Stage::Measure(_) | Stage::Load => Some(Instant::ZERO),
             Stage::Run(online) => online.poll_at(),
+        }
+    }
+
+    /// The network that the device can be reached through; the station's if there are both.
+    pub fn mode(&self) -> Option<Mode> {
+        match &self.stage {
+            Stage::Run(online) => online.mode(),
+            Stage::Measure(_) | Stage::Load => None,
         }
     }
 

@@ -155,7 +155,7 @@ impl Online {
     }
 
     /// The best network there is.
-    fn mode(&self) -> Option<Mode> {
+    pub(crate) fn mode(&self) -> Option<Mode> {
         if self.station.as_ref().is_some_and(|station| station.address().is_some()) {
             Some(Mode::Station)
         } else {
