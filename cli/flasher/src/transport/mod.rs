@@ -3,7 +3,27 @@
 //! The clock belongs to the transport so that a simulated device can run in simulated time: the flasher never asks
 //! the operating system what time it is, and a test of a 30 s silence takes no time.
 
+mod native;
+pub mod rfc2217;
+mod telnet;
+
 use std::time::Duration;
+
+pub use native::NativePort;
+
+/// What a port name starts with when a server on the network holds the port.
+pub const RFC2217_PREFIX: &str = "rfc2217://";
+
+/// Opens a port by the name that a user gives: `rfc2217://host:port`, or what the operating system calls it.
+///
+/// # Errors
+/// [`TransportError`] when the port is not there, is taken, may not be opened or cannot run at `baud`.
+pub fn open(name: &str, baud: u32) -> Result<Box<dyn Transport>, TransportError> {
+    match name.strip_prefix(RFC2217_PREFIX) {
+        Some(address) => Ok(Box::new(rfc2217::Rfc2217Port::connect(address, baud)?)),
+        None => Ok(Box::new(NativePort::open(name, baud)?)),
+    }
+}
 
 /// The two modem control lines that reset adapters use; `true` is asserted, which pulls the pin behind it low.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -18,6 +38,9 @@ pub struct ControlLines {
 ///
 /// Every method returns within the time that its arguments give, plus what the operating system needs. After an
 /// error of kind [`TransportError::Gone`] nothing else will succeed.
+///
+/// Every error is a [`TransportError`] that names the port.
+#[expect(clippy::missing_errors_doc, reason = "said once for the whole trait")]
 pub trait Transport: Send {
     /// Sends all of `bytes`, and returns when the operating system or the link has taken them.
     fn write_all(&mut self, bytes: &[u8]) -> Result<(), TransportError>;

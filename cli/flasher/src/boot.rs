@@ -1,0 +1,243 @@
+//! Starting the firmware, and hearing it.
+//!
+//! The boot ROM's log runs at 74880 baud with a 26 MHz crystal and the firmware at 115200, so one listener cannot hear
+//! both from the first byte: [`BootLog`] says which one matters. The log's lines are the ESP8266 boot ROM's.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::cancel::Cancel;
+use crate::connect::{BOOT_LOG_BAUD, BootMode, DEFAULT_BAUD, boot_mode, listen, printable};
+use crate::event::{Event, Stage};
+use crate::link::{CommandError, Link};
+use crate::reset::Wiring;
+use crate::session::Session;
+use crate::transport::{Transport, TransportError};
+
+/// The longest line that is handed out in one piece.
+const LINE_MAX: usize = 1024;
+/// How long waiting for a line goes on before it looks whether it was cancelled.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// Which output of a start is to be heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BootLog {
+    /// The boot ROM's; the firmware's first lines are lost.
+    Read,
+    /// The firmware's; the boot ROM's log comes as garbage in front.
+    Skip,
+}
+
+/// What the boot ROM made of the flash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BootVerdict {
+    /// It loaded an image and jumped to it.
+    Started,
+    /// `csum err`: the image is damaged, or the flash does not work in the mode that its header names.
+    ChecksumError,
+    /// No image at offset 0.
+    NothingToStart,
+    /// It did not try: the straps chose another boot mode.
+    OtherBootMode(BootMode),
+    /// Nothing that can be read.
+    NoLog,
+}
+
+/// The boot ROM's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RomLog {
+    /// What it comes down to.
+    pub verdict: BootVerdict,
+    /// What could be printed.
+    pub text: String,
+}
+
+impl RomLog {
+    fn new(bytes: &[u8]) -> Self {
+        let text = printable(bytes);
+        let verdict = match boot_mode(bytes) {
+            None => BootVerdict::NoLog,
+            Some(BootMode::FLASH) if text.contains("csum err") => BootVerdict::ChecksumError,
+            Some(BootMode::FLASH) if text.contains("ets_main.c") => BootVerdict::NothingToStart,
+            Some(BootMode::FLASH) => BootVerdict::Started,
+            Some(other) => BootVerdict::OtherBootMode(other),
+        };
+        Self { verdict, text }
+    }
+}
+
+/// Who starts the firmware.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// The control lines did.
+    Done {
+        /// With [`BootLog::Read`].
+        log: Option<RomLog>,
+    },
+    /// The user has to: let GPIO0 go and power-cycle the device.
+    ByUser,
+}
+
+/// Why the firmware cannot be heard.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BootError {
+    /// The port failed.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// [`Cancel`] was asked.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// A device that runs its firmware, line by line.
+pub struct Console<'e> {
+    link: Link<'e>,
+    cancel: Cancel,
+    wiring: Wiring,
+    partial: Vec<u8>,
+    lines: VecDeque<String>,
+}
+
+impl<'e> Session<'e> {
+    /// Goes over to the firmware's console; the device is still in its loader until [`Console::reset`].
+    pub fn into_console(self) -> Console<'e> {
+        let wiring = self.options.wiring;
+        let (transport, cancel, events) = self.link.into_parts();
+        Console::new(transport, wiring, cancel, events)
+    }
+}
+
+impl<'e> Console<'e> {
+    /// Listens on a port without touching the device.
+    pub fn new(
+        transport: Box<dyn Transport>,
+        wiring: Wiring,
+        cancel: Cancel,
+        events: &'e mut dyn FnMut(Event),
+    ) -> Self {
+        let link = Link::new(transport, cancel.clone(), events);
+        Self { link, cancel, wiring, partial: Vec::new(), lines: VecDeque::new() }
+    }
+
+    /// Resets the device into its firmware and listens from there on at 115200 baud; lines not yet taken are dropped.
+    ///
+    /// # Errors
+    /// [`BootError::Transport`]; a port that cannot run at 74880 baud gives [`BootVerdict::NoLog`] instead.
+    pub fn reset(&mut self, log: BootLog) -> Result<Reset, BootError> {
+        self.link.stage(Stage::Boot);
+        self.partial.clear();
+        self.lines.clear();
+        let can_listen = match log {
+            BootLog::Skip => false,
+            BootLog::Read => match self.link.set_baud(BOOT_LOG_BAUD) {
+                Ok(()) => true,
+                Err(TransportError::BaudRefused { .. }) => false,
+                Err(error) => return Err(error.into()),
+            },
+        };
+        if !can_listen {
+            self.link.set_baud(DEFAULT_BAUD)?;
+        }
+        self.link.discard_input()?;
+        let Some(strategy) = self.wiring.into_firmware() else {
+            self.link.set_baud(DEFAULT_BAUD)?;
+            return Ok(Reset::ByUser);
+        };
+        match self.link.run(&strategy) {
+            Ok(()) => {}
+            Err(TransportError::NoControlLines { .. }) => {
+                self.wiring = Wiring::Manual;
+                self.link.set_baud(DEFAULT_BAUD)?;
+                return Ok(Reset::ByUser);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let bytes = if can_listen { listen(&mut self.link)? } else { Vec::new() };
+        self.link.set_baud(DEFAULT_BAUD)?;
+        Ok(Reset::Done { log: (log == BootLog::Read).then(|| RomLog::new(&bytes)) })
+    }
+
+    /// The next line without its end; `None` when `timeout` has passed without a whole one. Bytes that are no UTF-8
+    /// are replaced, and a line of more than 1024 bytes comes in pieces.
+    ///
+    /// # Errors
+    /// [`BootError`] when the port failed or the wait was cancelled.
+    pub fn next_line(&mut self, timeout: Duration) -> Result<Option<String>, BootError> {
+        let deadline = self.link.now() + timeout;
+        loop {
+            if self.cancel.is_cancelled() {
+                return Err(BootError::Cancelled);
+            }
+            if let Some(line) = self.lines.pop_front() {
+                return Ok(Some(line));
+            }
+            let remaining = deadline.saturating_sub(self.link.now());
+            if remaining.is_zero() {
+                return Ok(None);
+            }
+            let bytes = self.link.read_raw(remaining.min(SLICE))?;
+            for byte in bytes {
+                match byte {
+                    b'\n' => self.end_line(),
+                    _ if self.partial.len() >= LINE_MAX => {
+                        self.end_line();
+                        self.partial.push(byte);
+                    }
+                    _ => self.partial.push(byte),
+                }
+            }
+        }
+    }
+
+    fn end_line(&mut self) {
+        let line = self.partial.strip_suffix(b"\r").unwrap_or(&self.partial);
+        self.lines.push_back(String::from_utf8_lossy(line).into_owned());
+        self.partial.clear();
+    }
+
+    /// Sends bytes to the firmware.
+    ///
+    /// # Errors
+    /// [`BootError::Transport`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), BootError> {
+        Ok(self.link.write_raw(bytes)?)
+    }
+
+    /// Gives the port back.
+    pub fn into_transport(self) -> Box<dyn Transport> {
+        self.link.into_transport()
+    }
+}
+
+impl From<CommandError> for BootError {
+    /// Only port failures and cancellation get here.
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Transport(error) => Self::Transport(error),
+            _ => Self::Cancelled,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_boot_log_tells_a_start_from_damage_emptiness_and_other_straps() {
+        let verdict = |log: &str| RomLog::new(log.as_bytes()).verdict;
+        let flash = "\r\n ets Jan  8 2013,rst cause:2, boot mode:(3,6)\r\n\r\n";
+        assert_eq!(
+            verdict(&format!("{flash}load 0x40100000, len 25700, room 16 \r\n")),
+            BootVerdict::Started
+        );
+        assert_eq!(
+            verdict(&format!("{flash}csum 0x5f\r\ncsum err\r\nets_main.c 181 ")),
+            BootVerdict::ChecksumError
+        );
+        assert_eq!(verdict(&format!("{flash}ets_main.c")), BootVerdict::NothingToStart);
+        let download = "\r\n ets Jan  8 2013,rst cause:2, boot mode:(1,6)\r\n";
+        assert_eq!(verdict(download), BootVerdict::OtherBootMode(BootMode(1)));
+        assert_eq!(verdict("\u{fffd}x"), BootVerdict::NoLog);
+    }
+}
