@@ -12,9 +12,7 @@ use crate::{
 };
 
 /// MQTT over TCP (IANA).
-pub const MQTT_PORT: u16 = 1883;
-/// MQTT over TLS (IANA).
-pub const MQTT_TLS_PORT: u16 = 8883;
+const MQTT_PORT: u16 = 1883;
 
 impl Config {
     /// A broker without network, users or bridges.

@@ -143,6 +143,17 @@ pub enum HeaderFault {
     Damaged(Damage),
 }
 
+impl fmt::Display for HeaderFault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Blank => formatter.write_str("sector is blank"),
+            Self::Damaged(damage) => damage.fmt(formatter),
+        }
+    }
+}
+
+impl core::error::Error for HeaderFault {}
+
 /// What is wrong with a sector that is not blank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Damage {

@@ -9,7 +9,7 @@ use std::{fs, path::PathBuf};
 
 use espbroker_config::{
     codec::{decode, encode},
-    model::{Config, Passphrase, Wifi},
+    model::{AccessPoint, AccessPointPolicy, Anonymous, Broker, Config, Limits, Passphrase, Role, Wifi},
     secret::Secret,
     slots::{SlotState, encode_sector, read_sector},
 };
@@ -31,7 +31,7 @@ struct Vector {
 
 fn vectors() -> [Vector; 5] {
     [
-        Vector { file: "1-defaults.bin", crc: 0x3FD3_E9F1, sequence: 1, config: || Config::new("espbroker") },
+        Vector { file: "1-defaults.bin", crc: 0x3FD3_E9F1, sequence: 1, config: plain },
         Vector { file: "1-everything.bin", crc: 0x04AC_56B5, sequence: 2, config: everything },
         Vector {
             file: "1-unknown-keys.bin",
@@ -44,10 +44,35 @@ fn vectors() -> [Vector; 5] {
     ]
 }
 
+/// The defaults of version 0.1, by value: they may change, what was written may not.
+fn plain() -> Config {
+    let limits = Limits {
+        clients: 32,
+        subscriptions_per_client: 16,
+        retained_messages: 64,
+        retained_bytes: 8192,
+        packet_size: 4096,
+        queue_bytes: 4096,
+        ..Limits::default()
+    };
+    Config {
+        role: Role::Broker,
+        access_point: AccessPoint { policy: AccessPointPolicy::Fallback, ..AccessPoint::default() },
+        broker: Broker {
+            mqtt_port: 1883,
+            websocket_port: 0,
+            anonymous: Anonymous::Refused,
+            limits,
+            ..Broker::default()
+        },
+        ..Config::new("espbroker")
+    }
+}
+
 fn with_wifi_key() -> Config {
     let key = std::array::from_fn(|index| index as u8);
     let wifi = Wifi { passphrase: Some(Passphrase::Key(Secret::new(key))), ..Wifi::new(b"home".as_slice()) };
-    Config { wifi: Some(wifi), ..Config::new("espbroker") }
+    Config { wifi: Some(wifi), ..plain() }
 }
 
 /// What a newer program wrote: an entry that this version does not know in every map, also in front.

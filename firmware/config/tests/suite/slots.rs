@@ -205,6 +205,7 @@ fn damage_is_named() {
     };
     assert_eq!(read_sector(&[0xFF; 4096]), SlotState::Blank);
     assert_eq!(SlotHeader::parse(&[0xFF; HEADER_LENGTH]), Err(HeaderFault::Blank));
+    assert_eq!(HeaderFault::Blank.to_string(), "sector is blank");
 
     let mut unfinished = good.clone();
     unfinished[..4].fill(0xFF);
