@@ -160,7 +160,9 @@ impl<A: Access> Broker<A> {
         if let Some(connection) = self.find(id).filter(|_| bytes > 0) {
             connection.unsent = connection.unsent.saturating_sub(bytes);
             connection.progress = now;
-            self.replay(id, now);
+            if connection.session.as_ref().is_some_and(|session| !session.replays.is_empty()) {
+                self.replay(id, now);
+            }
         }
     }
 

@@ -78,6 +78,6 @@ fn five_subscriptions_of_20_bytes_cost_a_client_little() {
         script.subscribe(1, &[&format!("house/kitchen/lamp/{index}")]);
     }
     let cost = script.broker.memory() - start;
-    // The records have 64-bit pointers here; 300 bytes is the aim for a 32-bit chip.
-    assert!(cost <= 360, "{cost}");
+    // 11 bytes of identifier and 125 of filters; the rest is less on a chip with 32-bit pointers.
+    assert!(cost <= 300, "{cost}");
 }
