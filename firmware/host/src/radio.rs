@@ -56,7 +56,10 @@ impl Radio for Wired {
                 self.events.extend([joined, addressed].map(RadioEvent::Station));
             }
             RadioCommand::OpenAccessPoint { .. } => self.events.push_back(RadioEvent::AccessPointUp { ip }),
-            RadioCommand::Leave | RadioCommand::CloseAccessPoint => self.events.clear(),
+            RadioCommand::Leave => self.events.retain(|event| !matches!(event, RadioEvent::Station(_))),
+            RadioCommand::CloseAccessPoint => {
+                self.events.retain(|event| !matches!(event, RadioEvent::AccessPointUp { .. }));
+            }
         }
     }
 
@@ -66,5 +69,36 @@ impl Radio for Wired {
 
     fn poll_at(&self) -> Option<Instant> {
         (!self.events.is_empty()).then_some(Instant::ZERO)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use espbroker_config::model::Wifi;
+
+    use super::*;
+
+    #[test]
+    fn what_is_taken_back_is_not_reported_and_the_rest_is() {
+        let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let now = Instant::ZERO;
+        let open = || RadioCommand::OpenAccessPoint { ssid: b"ap".to_vec(), passphrase: None };
+        let mut radio = Wired::new(ip);
+        radio.command(RadioCommand::Join(Wifi::new("net")), now);
+        radio.command(open(), now);
+        radio.command(RadioCommand::Leave, now);
+        assert_eq!(radio.poll_at(), Some(now));
+        assert_eq!(radio.poll(now), Some(RadioEvent::AccessPointUp { ip }));
+        assert_eq!((radio.poll(now), radio.poll_at()), (None, None));
+
+        radio.command(open(), now);
+        radio.command(RadioCommand::Join(Wifi::new("net")), now);
+        radio.command(RadioCommand::CloseAccessPoint, now);
+        let joined = StationEvent::Associated { channel: 0, rssi: 0 };
+        assert_eq!(radio.poll(now), Some(RadioEvent::Station(joined)));
+        assert_eq!(radio.poll(now), Some(RadioEvent::Station(StationEvent::Address { ip })));
+        assert_eq!(radio.poll(now), None);
     }
 }

@@ -202,7 +202,7 @@ fn a_message_is_routed_within_a_few_milliseconds() {
         .collect();
     times.sort();
     // The median, because the machine may be busy with other tests; waiting in steps would show in every one.
-    assert!(times[25] < Duration::from_millis(10), "{times:?}");
+    assert!(times[25] < Duration::from_millis(20), "{times:?}");
 }
 
 #[test]

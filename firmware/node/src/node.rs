@@ -69,7 +69,7 @@ impl<F: ReadNorFlash> Node<F> {
             }
             (Stage::Measure(measurement), Input::Tick) => {
                 if let Some(check) = measurement.step(&mut self.flash) {
-                    self.found(Status::Image(check));
+                    self.note(Status::Image(check));
                     self.stage = Stage::Load;
                 }
             }
@@ -117,7 +117,7 @@ impl<F: ReadNorFlash> Node<F> {
                         Slot::B => SlotName::B,
                     };
                     let (sequence, crc) = (record.sequence, record.crc);
-                    self.found(Status::Config(ConfigChoice::Loaded { slot, sequence, crc }));
+                    self.note(Status::Config(ConfigChoice::Loaded { slot, sequence, crc }));
                     return record.config;
                 }
                 Err(invalid) => {
@@ -130,7 +130,7 @@ impl<F: ReadNorFlash> Node<F> {
             Ok(Loaded::Nothing(Absence::Newer { .. })) => NoConfig::Newer,
             Err(_) => NoConfig::Unreadable,
         };
-        self.found(Status::Config(ConfigChoice::None { reason }));
+        self.note(Status::Config(ConfigChoice::None { reason }));
         Config::new("espbroker")
     }
 
@@ -150,7 +150,7 @@ impl<F: ReadNorFlash> Node<F> {
         }
     }
 
-    fn found(&mut self, status: Status) {
+    fn note(&mut self, status: Status) {
         say(&mut self.outputs, &status);
         self.found.push(status);
     }
