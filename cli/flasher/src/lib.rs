@@ -43,6 +43,8 @@ pub mod reset;
 mod session;
 pub mod slip;
 pub mod stub;
+#[cfg(test)]
+mod tests;
 pub mod transport;
 pub mod verify;
 

@@ -114,6 +114,10 @@ impl<'e> Link<'e> {
         self.transport.sleep(duration);
     }
 
+    pub(crate) fn secrecy(&self) -> Secrecy {
+        self.secrecy
+    }
+
     /// From now on, what goes over the line is (or is not) withheld from traces.
     pub(crate) fn set_secrecy(&mut self, secrecy: Secrecy) {
         self.secrecy = secrecy;

@@ -159,7 +159,7 @@ fn write_timeout(unpacked: u64) -> Duration {
 impl Session<'_> {
     /// Erases, writes and verifies regions in the given order; a region that differs is written once more.
     ///
-    /// `Ok` means that every byte was sent and acknowledged: look at [`Programmed::verified`] for the truth.
+    /// The results come in the order of `regions`. `Ok` means that every byte was sent and acknowledged: look at [`Programmed::verified`] for the truth.
     ///
     /// # Errors
     /// [`ProgramError`], which says what is lost. The loader still answers unless the port is gone.
@@ -173,25 +173,27 @@ impl Session<'_> {
             self.note_secrecy(region);
         }
         let mut results = Vec::new();
-        let mut pending: Vec<&Region> = regions.iter().collect();
+        let mut pending: Vec<usize> = (0..regions.len()).collect();
         for attempt in 1..=REGION_ATTEMPTS {
-            let elapsed = self.write_regions(&pending)?;
+            let chosen: Vec<&Region> = pending.iter().filter_map(|&index| regions.get(index)).collect();
+            let elapsed = self.write_regions(&chosen)?;
             let mut different = Vec::new();
-            for (region, elapsed) in pending.iter().zip(elapsed) {
+            for ((index, region), elapsed) in pending.into_iter().zip(chosen).zip(elapsed) {
                 let verified = self.verify(region)?;
                 if attempt < REGION_ATTEMPTS && matches!(verified, Verified::Differs(_)) {
                     let reason = format!("region `{}` differs from what was written", region.name);
                     let (stage, attempt) = (Stage::Verify, attempt + 1);
                     self.link.event(Event::Retry { stage, attempt, attempts: REGION_ATTEMPTS, reason });
-                    different.push(*region);
+                    different.push(index);
                     continue;
                 }
                 let bytes = length_of(&region.bytes);
-                results.push(Programmed { region: region.name.clone(), bytes, elapsed, verified });
+                results.push((index, Programmed { region: region.name.clone(), bytes, elapsed, verified }));
             }
             pending = different;
         }
-        Ok(results)
+        results.sort_by_key(|(index, _)| *index);
+        Ok(results.into_iter().map(|(_, result)| result).collect())
     }
 
     pub(crate) fn note_secrecy(&mut self, region: &Region) {

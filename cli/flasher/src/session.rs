@@ -71,11 +71,15 @@ impl<'e> Session<'e> {
         if self.secret.iter().any(overlaps) { Secrecy::Secret } else { Secrecy::Public }
     }
 
-    /// Runs `operation` with the traffic of a span withheld where the span is secret.
+    /// Runs `operation` with the traffic of a span withheld where the span is secret. Guards nest: within one that
+    /// withholds, every other one does too.
     pub(crate) fn guarded<T>(&mut self, span: &Range<u32>, operation: impl FnOnce(&mut Self) -> T) -> T {
-        self.link.set_secrecy(self.secrecy(span));
+        let outer = self.link.secrecy();
+        if self.secrecy(span) == Secrecy::Secret {
+            self.link.set_secrecy(Secrecy::Secret);
+        }
         let result = operation(self);
-        self.link.set_secrecy(Secrecy::Public);
+        self.link.set_secrecy(outer);
         result
     }
 

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::connect::ConnectError;
 use crate::event::{Event, Stage, Warning};
 use crate::link::{COMMAND_TIMEOUT, CommandError};
-use crate::protocol::{CHIP_MAGIC, CHIP_MAGIC_REGISTER, Command, RAM_BLOCK, STUB_GREETING};
+use crate::protocol::{CHIP_MAGIC, CHIP_MAGIC_REGISTER, Command, RAM_BLOCK, Response, STUB_GREETING};
 use crate::reset::Wiring;
 use crate::session::{Loader, Session, length_of};
 use crate::transport::TransportError;
@@ -21,8 +21,8 @@ use crate::transport::TransportError;
 /// Rates worth trying, fastest first; the last needs no change.
 pub const BAUD_LADDER: [u32; 3] = [460_800, 230_400, 115_200];
 
-/// The boot ROM often jumps without answering MEM_END.
-const JUMP_TIMEOUT: Duration = Duration::from_millis(200);
+/// From the jump to the greeting.
+const GREETING_TIMEOUT: Duration = COMMAND_TIMEOUT;
 /// What the chip needs to go to another rate.
 const BAUD_PAUSE: Duration = Duration::from_millis(50);
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -223,16 +223,18 @@ impl Session<'_> {
                 self.link.progress(Stage::StartStub, "stub", done, total);
             }
         }
+        // The boot ROM often jumps without answering, so the greeting may come in place of the reply.
         let jump = Command::MemEnd { stay: 0, entry: stub.entry };
-        match self.link.command(&jump, JUMP_TIMEOUT) {
-            Ok(_) | Err(CommandError::NoReply { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
+        self.link.send(&jump)?;
         for _ in 0..FRAMES_BEFORE_GREETING {
-            match self.link.frame(COMMAND_TIMEOUT)? {
-                Some(frame) if frame == STUB_GREETING => return Ok(()),
-                Some(_) => {}
-                None => break,
+            let Some(frame) = self.link.frame(GREETING_TIMEOUT)? else { break };
+            if frame == STUB_GREETING {
+                return Ok(());
+            }
+            let response =
+                Response::parse(&frame).ok().filter(|response| response.opcode == jump.opcode().byte());
+            if let Some(refusal) = response.and_then(|response| response.refusal()) {
+                return Err(CommandError::Refused { opcode: jump.opcode(), refusal }.into());
             }
         }
         Err(StubError::NoGreeting)
