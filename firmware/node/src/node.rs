@@ -65,6 +65,9 @@ impl<F: ReadNorFlash> Node<F> {
             (_, Input::Console(bytes)) => {
                 for request in bytes.iter().filter_map(|&byte| self.console.push(byte)).collect::<Vec<_>>() {
                     self.answer(request);
+                    if request == Request::Restart {
+                        break;
+                    }
                 }
             }
             (Stage::Measure(measurement), Input::Tick) => {
@@ -121,7 +124,9 @@ impl<F: ReadNorFlash> Node<F> {
                     return record.config;
                 }
                 Err(invalid) => {
-                    self.print(&format!("config: {invalid}\r\n"));
+                    // What is shown of a field may hold anything, also line ends.
+                    let text = format!("{invalid}");
+                    self.print(&format!("config: {}\r\n", text.as_bytes().escape_ascii()));
                     NoConfig::Invalid
                 }
             },

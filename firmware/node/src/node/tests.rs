@@ -258,10 +258,11 @@ fn every_reason_for_having_no_config_is_told() {
     assert_eq!(config_status(unreadable), none(NoConfig::Unreadable));
 
     let mut config = config();
-    config.name = "Not A Name".to_string();
+    config.name = "not a\r\nname".to_string();
     let mut platform = Platform::boot(flash_with(&config));
     assert!(platform.statuses.contains(&none(NoConfig::Invalid)));
-    assert!(platform.take().iter().any(|line| line.starts_with("config: name is")));
+    let told = platform.take().into_iter().find(|line| line.starts_with("config: name is")).unwrap();
+    assert_eq!(told.find('\r'), Some(told.len() - 2), "{told}");
 }
 
 #[test]
@@ -472,7 +473,7 @@ fn the_console_shows_the_whole_state_and_restarts() {
     assert_eq!(kinds, ["image", "config", "wifi", "address", "listening", "heap", "ready"]);
     platform.input(Input::Console(b"hunter2\r"));
     assert_eq!(platform.take(), ["unknown command, try help\r\n"]);
-    platform.input(Input::Console(b"restart\r"));
+    platform.input(Input::Console(b"restart\rstatus\r"));
     assert_eq!(platform.take(), ["restart"]);
 }
 
