@@ -22,8 +22,6 @@
 #![no_std]
 
 extern crate alloc;
-#[cfg(test)]
-extern crate std;
 
 mod connack;
 mod connect;

@@ -70,6 +70,29 @@ fn an_idle_client_keeps_no_buffers() {
 }
 
 #[test]
+fn a_finished_exchange_leaves_nothing_behind() {
+    let mut script = Script::open();
+    script.join(1, "a");
+    script.send(1, retained("t", b"x"));
+    script.subscribe(1, &["t"]);
+    script.expect(1, &[retained("t", b"x")]);
+    let without = script.broker.memory();
+    // Once more, with a replay that has to wait.
+    script.stuck.push(1);
+    script.send(1, publish("t", &[0; 3000]));
+    let _ = script.take(1);
+    script.subscribe(1, &["t"]);
+    assert!(script.broker.memory() > without);
+    script.sent(1, usize::MAX);
+    assert_eq!(script.broker.memory(), without);
+    let delivery = Delivery::ExactlyOnce { packet_id: id(3), duplicate: false };
+    script.send(1, Packet::Publish(Publish { delivery, ..message("t", b"x") }));
+    assert!(script.broker.memory() > without);
+    script.send(1, Packet::Pubrel(id(3)));
+    assert_eq!(script.broker.memory(), without);
+}
+
+#[test]
 fn five_subscriptions_of_20_bytes_cost_a_client_little() {
     let mut script = Script::open();
     let start = script.broker.memory();

@@ -128,6 +128,18 @@ fn their_bytes_are_bounded_and_an_outdated_value_is_not_kept_either() {
 }
 
 #[test]
+fn a_value_that_is_replaced_or_cleared_gives_its_room_back() {
+    let mut script = Script::new(Settings { retained_bytes: 10, ..open() });
+    script.join(1, "publisher");
+    for _ in 0..10 {
+        script.send(1, retained("t", b"123456789"));
+        script.send(1, retained("t", b"987654321"));
+        script.send(1, retained("t", b""));
+    }
+    assert_eq!(script.counters().retained_refused, 0);
+}
+
+#[test]
 fn more_than_fits_the_queue_is_sent_in_the_pace_of_the_subscriber() {
     let mut script = Script::new(Settings { queue_bytes: 256, ..open() });
     script.join(2, "publisher");
