@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::cancel::Cancel;
 use crate::connect::{BOOT_LOG_BAUD, BootMode, DEFAULT_BAUD, boot_mode, listen, printable};
 use crate::event::{Event, Stage};
-use crate::link::{CommandError, Link};
+use crate::link::Link;
 use crate::reset::Wiring;
 use crate::session::Session;
 use crate::transport::{Transport, TransportError};
@@ -92,7 +92,6 @@ pub enum BootError {
 /// A device that runs its firmware, line by line.
 pub struct Console<'e> {
     link: Link<'e>,
-    cancel: Cancel,
     wiring: Wiring,
     partial: Vec<u8>,
     lines: VecDeque<String>,
@@ -101,9 +100,7 @@ pub struct Console<'e> {
 impl<'e> Session<'e> {
     /// Goes over to the firmware's console; the device is still in its loader until [`Console::reset`].
     pub fn into_console(self) -> Console<'e> {
-        let wiring = self.options.wiring;
-        let (transport, cancel, events) = self.link.into_parts();
-        Console::new(transport, wiring, cancel, events)
+        Console { link: self.link, wiring: self.options.wiring, partial: Vec::new(), lines: VecDeque::new() }
     }
 }
 
@@ -115,8 +112,8 @@ impl<'e> Console<'e> {
         cancel: Cancel,
         events: &'e mut dyn FnMut(Event),
     ) -> Self {
-        let link = Link::new(transport, cancel.clone(), events);
-        Self { link, cancel, wiring, partial: Vec::new(), lines: VecDeque::new() }
+        let link = Link::new(transport, cancel, events);
+        Self { link, wiring, partial: Vec::new(), lines: VecDeque::new() }
     }
 
     /// Resets the device into its firmware and listens from there on at 115200 baud; lines not yet taken are dropped.
@@ -165,9 +162,7 @@ impl<'e> Console<'e> {
     pub fn next_line(&mut self, timeout: Duration) -> Result<Option<String>, BootError> {
         let deadline = self.link.now() + timeout;
         loop {
-            if self.cancel.is_cancelled() {
-                return Err(BootError::Cancelled);
-            }
+            self.link.check_cancel().map_err(|_| BootError::Cancelled)?;
             if let Some(line) = self.lines.pop_front() {
                 return Ok(Some(line));
             }
@@ -206,16 +201,6 @@ impl<'e> Console<'e> {
     /// Gives the port back.
     pub fn into_transport(self) -> Box<dyn Transport> {
         self.link.into_transport()
-    }
-}
-
-impl From<CommandError> for BootError {
-    /// Only port failures and cancellation get here.
-    fn from(error: CommandError) -> Self {
-        match error {
-            CommandError::Transport(error) => Self::Transport(error),
-            _ => Self::Cancelled,
-        }
     }
 }
 

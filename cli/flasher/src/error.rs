@@ -5,6 +5,7 @@ use crate::connect::ConnectError;
 use crate::erase::EraseError;
 use crate::identify::IdentifyError;
 use crate::link::CommandError;
+use crate::ports::ListError;
 use crate::program::ProgramError;
 use crate::read::ReadError;
 use crate::stub::{StubError, StubFileError};
@@ -17,6 +18,9 @@ pub enum FlasherError {
     /// The port could not be opened.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// The host's ports cannot be listed.
+    #[error(transparent)]
+    List(#[from] ListError),
     /// The loader was not found.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -132,7 +136,6 @@ mod tests {
                 verify().into(),
                 VerifyError::Read { region: region(), source: read() }.into(),
                 read().into(),
-                BootError::from(source.clone()).into(),
             ]
         };
         for error in under_every_stage(gone.clone().into()) {
@@ -144,5 +147,7 @@ mod tests {
             assert!(error.is_cancelled(), "{error:?}");
         }
         assert_eq!(FlasherError::from(gone.clone()).transport(), Some(&gone));
+        assert_eq!(FlasherError::from(BootError::Transport(gone.clone())).transport(), Some(&gone));
+        assert!(FlasherError::from(BootError::Cancelled).is_cancelled());
     }
 }

@@ -94,10 +94,6 @@ impl<'e> Link<'e> {
         self.transport
     }
 
-    pub(crate) fn into_parts(self) -> (Box<dyn Transport>, Cancel, &'e mut dyn FnMut(Event)) {
-        (self.transport, self.cancel, self.events)
-    }
-
     pub(crate) fn name(&self) -> &str {
         self.transport.name()
     }

@@ -46,13 +46,14 @@ pub struct PortInfo {
 }
 
 /// USB adapters that boards and cables carry, by vendor and product.
-const ADAPTERS: [(u16, u16, &str); 12] = [
+const ADAPTERS: [(u16, u16, &str); 13] = [
     (0x10C4, 0xEA60, "CP2102"),
     (0x10C4, 0xEA64, "CP2102C"),
     (0x10C4, 0xEA70, "CP2105"),
     (0x1A86, 0x7523, "CH340"),
     (0x1A86, 0x7522, "CH340K"),
     (0x1A86, 0x5523, "CH341"),
+    (0x1A86, 0x55D3, "CH343"),
     (0x1A86, 0x55D4, "CH9102"),
     (0x0403, 0x6001, "FT232R"),
     (0x0403, 0x6010, "FT2232"),

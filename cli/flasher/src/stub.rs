@@ -10,7 +10,7 @@ use std::time::Duration;
 use base64ct::{Base64, Encoding};
 use serde::Deserialize;
 
-use crate::connect::ConnectError;
+use crate::connect::{ConnectError, DEFAULT_BAUD};
 use crate::event::{Event, Stage, Warning};
 use crate::link::{COMMAND_TIMEOUT, CommandError};
 use crate::protocol::{CHIP_MAGIC, CHIP_MAGIC_REGISTER, Command, RAM_BLOCK, Response, STUB_GREETING};
@@ -151,8 +151,8 @@ pub enum StubStart {
 impl Session<'_> {
     /// Uploads and starts a stub, then goes to the first rate of `ladder` that works.
     ///
-    /// A stub that is already running is kept as it is. Where the user does the resets the rate is left alone, since
-    /// a failed change could not be undone.
+    /// A stub that is already running is kept as it is. The rate is left alone where the user does the resets, since a
+    /// failed change could not be undone, and where the session does not run at 115200, which newer stubs rely on.
     ///
     /// # Errors
     /// [`StubError`] when the port failed, the operation was cancelled, or the device is lost; a stub that does not
@@ -162,8 +162,8 @@ impl Session<'_> {
             return Ok(StubStart::Running { baud: self.baud() });
         }
         let own = self.options.baud;
-        let wiring = self.options.wiring;
-        let faster = ladder.iter().copied().filter(|&baud| baud > own && wiring != Wiring::Manual);
+        let may_change = own == DEFAULT_BAUD && self.options.wiring != Wiring::Manual;
+        let faster = ladder.iter().copied().filter(|&baud| may_change && baud > own);
         for baud in faster.chain([own]) {
             if let Some(reason) = self.start_at_own_rate(stub)? {
                 return Ok(StubStart::RomOnly { reason });

@@ -129,25 +129,43 @@ fn an_image_is_written_compressed_first_sector_last_and_compared_by_digest() {
 }
 
 #[test]
-fn a_write_error_that_comes_with_the_next_reply_repeats_the_span() {
-    for place in 0..3 {
-        let mut blocks = 0;
-        let bench = Bench::new(|device| {
-            device.fault = Box::new(move |_, command| {
-                if matches!(command, Command::FlashDeflateData { .. } | Command::FlashDeflateEnd { .. }) {
-                    blocks += 1;
-                }
-                if blocks == 17 + place { Fault::Refuse(Refusal::StubSpiOperation) } else { Fault::None }
-            });
+fn a_write_error_that_comes_with_the_end_command_repeats_the_span() {
+    let mut failed = false;
+    let bench = Bench::new(move |device| {
+        device.fault = Box::new(move |_, command| {
+            if matches!(command, Command::FlashDeflateEnd { .. }) && !std::mem::replace(&mut failed, true) {
+                return Fault::Refuse(Refusal::StubSpiOperation);
+            }
+            Fault::None
         });
-        let allowed = EraseAllowed::everything();
-        let error = with_stub(&bench, |session| session.program(&[image()], &allowed)).err();
-        // Every later block is refused as well, so the third attempt ends it.
-        assert!(
-            matches!(error, Some(ProgramError::Write { .. }))
-                || bench.device().flash[..0x4_5678] == image().bytes
-        );
-    }
+    });
+    let store = region("store", 0x2000, pattern(0x5000), Order::Ascending);
+    let results =
+        with_stub(&bench, |session| session.program(&[store], &EraseAllowed::everything())).unwrap();
+    assert_eq!(results[0].verified, Verified::Matches);
+    let begins =
+        bench.device().requests.iter().filter(|line| *line == "FLASH_DEFL_BEGIN 0x5000 at 0x2000").count();
+    assert_eq!(begins, 2);
+}
+
+#[test]
+fn a_span_that_never_goes_through_is_tried_three_times_and_named() {
+    let bench = Bench::new(|device| {
+        device.fault = Box::new(|_, command| match command {
+            Command::FlashDeflateData { .. } => Fault::Refuse(Refusal::StubChecksum),
+            _ => Fault::None,
+        });
+    });
+    let store = region("store", 0x2000, pattern(0x5000), Order::Ascending);
+    let error =
+        with_stub(&bench, |session| session.program(&[store], &EraseAllowed::everything())).unwrap_err();
+    assert!(matches!(error, ProgramError::Write { offset: 0x2000, .. }), "{error}");
+    assert_eq!(
+        error.to_string(),
+        "cannot write region `store` at 0x2000: FLASH_DEFL_DATA was refused: stub: checksum of the block does not fit"
+    );
+    let begins = bench.device().requests.iter().filter(|line| line.starts_with("FLASH_DEFL_BEGIN")).count();
+    assert_eq!(begins, 3);
 }
 
 #[test]
