@@ -30,6 +30,8 @@ pub trait Firmware: Send {
     fn console_read(&mut self, buffer: &mut [u8]) -> usize;
     /// Gives it what came in on its console.
     fn console_write(&mut self, bytes: &[u8]);
+    /// Whether it has ended and asks for a reset of the chip.
+    fn wants_restart(&self) -> bool;
 }
 
 /// Finds out what the image in flash is and starts it; `None` for code that this device cannot run.
@@ -431,6 +433,12 @@ impl Chip {
         let count = firmware.console_read(&mut buffer);
         if let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) {
             self.send(bytes, self.now);
+            return;
+        }
+        // Only now, so that its last words are heard.
+        if firmware.wants_restart() {
+            self.cause = Cause::External;
+            self.run_rom(self.to_host.free_at().max(self.now) + boot::START_TIME);
         }
     }
 

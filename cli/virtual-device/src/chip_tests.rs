@@ -21,6 +21,10 @@ impl Firmware for Echo {
     fn console_write(&mut self, bytes: &[u8]) {
         self.0.extend(bytes.iter().map(u8::to_ascii_uppercase));
     }
+
+    fn wants_restart(&self) -> bool {
+        false
+    }
 }
 
 fn tiny_image() -> Vec<u8> {

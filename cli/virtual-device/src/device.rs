@@ -10,6 +10,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use espbroker_host::Ports;
+
 use crate::chip::{Chip, Launcher};
 use crate::fault::{Fault, Faults};
 use crate::lines::Wiring;
@@ -17,6 +19,7 @@ use crate::nor::{self, FlashSource, Nor, StorageError};
 use crate::peripherals::{Peripherals, SharedNor};
 use crate::transport::VirtualTransport;
 use crate::uart;
+use crate::wifi::SimulatedWifi;
 
 /// How often running firmware is asked for console output.
 const FIRMWARE_POLL: Duration = Duration::from_millis(2);
@@ -60,8 +63,12 @@ pub struct Options {
     pub faults: Vec<Fault>,
     /// What DTR and RTS reach.
     pub wiring: Wiring,
+    /// What is in radio range.
+    pub wifi: SimulatedWifi,
     /// Where the firmware's ports are opened.
     pub bind: IpAddr,
+    /// Which ports those are.
+    pub ports: Ports,
     /// Decides what noise and torn flash cells look like.
     pub seed: u64,
 }
@@ -77,7 +84,9 @@ impl Default for Options {
             clock: Clock::Real,
             faults: Vec::new(),
             wiring: Wiring::AutoReset,
+            wifi: SimulatedWifi::default(),
             bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            ports: Ports::Configured,
             seed: 0,
         }
     }
@@ -104,11 +113,7 @@ impl VirtualDevice {
     /// # Errors
     /// [`StorageError`] when the flash cannot hold or keep what [`Options::flash`] says.
     pub fn new(options: Options) -> Result<Self, StorageError> {
-        let launcher = crate::firmware::launcher(&options);
-        Self::with_launcher(options, launcher)
-    }
-
-    pub(crate) fn with_launcher(options: Options, launcher: Launcher) -> Result<Self, StorageError> {
+        let launcher: Launcher = crate::firmware::launcher(&options);
         let [_, _, capacity] = options.flash_id;
         let size = if (0x12..=0x18).contains(&capacity) { 1 << capacity } else { 0x40_0000 };
         let mut nor = Nor::new(options.flash, size, options.flash_id, options.timing.nor, options.seed)?;

@@ -1,9 +1,115 @@
 //! Starts what the boot ROM jumped to: the real device code, if the image is ours and for this target.
+//!
+//! Which code an image holds is told by its descriptor alone: the bytes around it are filler, and what runs is the
+//! [`Host`] that this program was built with. An image for another target, or without a descriptor, is code that
+//! this device cannot run, so it stays silent after the boot ROM's last line.
 
-use crate::chip::Launcher;
+use espbroker_config::flash_map::{IMAGE_MAX, SECTOR_SIZE};
+use espbroker_config::image::{self, Target};
+use espbroker_host::{FlashError, Host, HostOptions, Running};
+use espbroker_node::status::ResetCause;
+use std::time::Duration;
+
+use crate::boot::Cause;
+use crate::chip::{Firmware, Launcher};
 use crate::device::Options;
+use crate::flash_routines::Flash;
+use crate::peripherals::SharedNor;
+use crate::wifi::SimulatedRadio;
+
+/// Bytes of heap that the vendor's SDK leaves when Wi-Fi is up.
+const HEAP: u32 = 45_000;
 
 /// The launcher for a device with these options.
-pub(crate) fn launcher(_options: &Options) -> Launcher {
-    Box::new(|_, _| None)
+pub(crate) fn launcher(options: &Options) -> Launcher {
+    let Options { mac, bind, ports, ref wifi, .. } = *options;
+    let wifi = wifi.clone();
+    Box::new(move |nor, cause| {
+        if target(nor) != Some(Target::Virtual) {
+            return None;
+        }
+        let reset = match cause {
+            Cause::PowerOn => ResetCause::PowerOn,
+            Cause::External => ResetCause::External,
+        };
+        let options = HostOptions {
+            flash: Box::new(FirmwareFlash(nor.clone())),
+            radio: Box::new(SimulatedRadio::new(wifi.clone(), bind)),
+            bind,
+            ports,
+            target: Target::Virtual,
+            mac,
+            reset,
+            heap: HEAP,
+        };
+        // Without threads or sockets left there is no firmware; a real chip that cannot run its code is silent too.
+        let running = Host::start(options).ok()?;
+        Some(Box::new(running))
+    })
+}
+
+fn target(nor: &SharedNor) -> Option<Target> {
+    let mut flash = vec![0; IMAGE_MAX as usize];
+    nor.lock().read(0, &mut flash, Duration::MAX);
+    image::find(&flash).ok().map(|descriptor| descriptor.target)
+}
+
+impl Firmware for Running {
+    fn console_read(&mut self, buffer: &mut [u8]) -> usize {
+        Self::console_read(self, buffer)
+    }
+
+    fn console_write(&mut self, bytes: &[u8]) {
+        Self::console_write(self, bytes);
+    }
+
+    fn wants_restart(&self) -> bool {
+        Self::wants_restart(self)
+    }
+}
+
+/// The flash as the firmware uses it: each call takes as long as it would on the chip.
+struct FirmwareFlash(SharedNor);
+
+impl FirmwareFlash {
+    fn run(&self, offset: u32, work: impl FnOnce(&mut Flash<'_>) -> crate::flash_routines::FlashResult) -> Result<(), FlashError> {
+        let nor = self.0.lock();
+        let size = nor.size();
+        let start = nor.busy_until();
+        let mut flash = Flash::new(nor, size, start);
+        // The vendor's SDK lifts the protection that the serial loader leaves behind.
+        let result = flash.unlock().and_then(|()| work(&mut flash));
+        let took = flash.now.saturating_sub(start);
+        drop(flash);
+        std::thread::sleep(took);
+        if result.is_err() || self.0.lock().power_lost_at().is_some() {
+            return Err(FlashError::Failed { offset });
+        }
+        Ok(())
+    }
+}
+
+impl espbroker_host::Flash for FirmwareFlash {
+    fn capacity(&self) -> usize {
+        self.0.lock().size() as usize
+    }
+
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), FlashError> {
+        let length = bytes.len();
+        let end = u32::try_from(length).ok().and_then(|length| offset.checked_add(length));
+        let nor = self.0.lock();
+        if end.is_none_or(|end| end > nor.size()) {
+            return Err(FlashError::OutOfBounds { offset, length });
+        }
+        nor.read(offset, bytes, Duration::MAX);
+        Ok(())
+    }
+
+    fn program(&mut self, offset: u32, bytes: &[u8]) -> Result<(), FlashError> {
+        self.run(offset, |flash| flash.write(offset, bytes))
+    }
+
+    fn erase_sector(&mut self, offset: u32) -> Result<(), FlashError> {
+        self.run(offset, |flash| flash.erase_sector(offset / SECTOR_SIZE))
+    }
 }

@@ -6,6 +6,7 @@ pub mod device;
 pub mod fault;
 mod firmware;
 pub mod flash_routines;
+pub mod image;
 pub mod lines;
 pub mod loader;
 pub mod nor;
@@ -15,6 +16,9 @@ pub mod rfc2217;
 pub mod spi;
 pub mod transport;
 pub mod uart;
+pub mod wifi;
+
+pub use espbroker_host::Ports;
 
 pub use device::{Clock, Options, Timing, VirtualDevice};
 pub use fault::{Direction, Fault};
@@ -22,3 +26,4 @@ pub use lines::{FlashButton, Wiring};
 pub use nor::{FlashSource, StorageError};
 pub use rfc2217::Served;
 pub use transport::VirtualTransport;
+pub use wifi::{Dhcp, Network, Refusal, SimulatedWifi};

@@ -137,10 +137,10 @@ impl Peripherals {
 /// The four eFuse words of an ESP8266EX: the whole address, its vendor half in the last word.
 fn efuse(mac: [u8; 6]) -> [u32; 4] {
     let [vendor_0, vendor_1, vendor_2, device_0, device_1, device_2] = mac;
-    // Word 1 also selects one of two built-in vendor numbers; 2 is neither, so that only word 3 tells.
+    // Word 1 also selects one of two built-in vendor numbers, which counts only while word 3 has none.
     [
         u32::from_be_bytes([device_2, 0, 0, 0]),
-        u32::from_be_bytes([0, 2, device_0, device_1]),
+        u32::from_be_bytes([0, 0, device_0, device_1]),
         1 << 12,
         u32::from_be_bytes([0, vendor_0, vendor_1, vendor_2]),
     ]
@@ -161,7 +161,7 @@ mod tests {
         let mut peripherals = peripherals();
         peripherals.write(EFUSE_BASE, 0, Duration::ZERO);
         let words = [0, 4, 12].map(|offset| peripherals.read(EFUSE_BASE + offset));
-        assert_eq!(words, [0x0300_0000, 0x0002_0102, 0x005C_CF7F]);
+        assert_eq!(words, [0x0300_0000, 0x0000_0102, 0x005C_CF7F]);
         assert_eq!(peripherals.read(CHIP_MAGIC_REGISTER), 0xFFF0_C101);
     }
 
