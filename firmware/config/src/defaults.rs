@@ -12,7 +12,10 @@ use crate::{
 };
 
 /// MQTT over TCP (IANA).
-const MQTT_PORT: u16 = 1883;
+pub const MQTT_PORT: u16 = 1883;
+
+/// MQTT over TLS (IANA `secure-mqtt`).
+pub const MQTT_TLS_PORT: u16 = 8883;
 
 impl Config {
     /// A broker without network, users or bridges.

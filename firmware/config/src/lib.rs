@@ -11,7 +11,7 @@ extern crate alloc;
 
 pub mod codec;
 mod crc;
-mod defaults;
+pub mod defaults;
 pub mod flash_map;
 pub mod image;
 pub mod model;
