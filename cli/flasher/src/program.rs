@@ -191,6 +191,9 @@ impl Session<'_> {
                 results.push((index, Programmed { region: region.name.clone(), bytes, elapsed, verified }));
             }
             pending = different;
+            if pending.is_empty() {
+                break;
+            }
         }
         results.sort_by_key(|(index, _)| *index);
         Ok(results.into_iter().map(|(_, result)| result).collect())
@@ -204,9 +207,9 @@ impl Session<'_> {
 
     /// Writes everything in the power-cut-safe order and gives the time for each region.
     fn write_regions(&mut self, regions: &[&Region]) -> Result<Vec<Duration>, ProgramError> {
-        self.link.stage(Stage::Erase);
         let mut elapsed = vec![Duration::ZERO; regions.len()];
         for region in regions.iter().filter(|region| region.order == Order::FirstSectorLast) {
+            self.link.stage(Stage::Erase);
             let first = region.offset..region.offset + SECTOR;
             self.erase_sectors(first)
                 .map_err(|source| ProgramError::Erase { region: region.name.clone(), source })?;

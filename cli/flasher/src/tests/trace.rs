@@ -117,3 +117,21 @@ fn progress_of_a_region_never_goes_back_and_ends_at_its_length() {
         assert_eq!(progress.last(), Some(&(0x5123, 0x5123)));
     }
 }
+
+#[test]
+fn stages_follow_the_work_and_nothing_is_announced_twice() {
+    let bench = Bench::new(|_| {});
+    let mut stages = Vec::new();
+    let mut keep = |event| {
+        if let Event::Stage(stage) = event {
+            stages.push(stage);
+        }
+    };
+    let mut session = Session::connect(bench.port(), ConnectOptions::default(), &mut keep).unwrap();
+    session.identify().unwrap();
+    let image = region("image", 0, pattern(0x1123), Order::FirstSectorLast);
+    session.program(&[image], &EraseAllowed::everything()).unwrap();
+    drop(session);
+    use crate::Stage::{Erase, Identify, Reset, Sync, Verify, Write};
+    assert_eq!(stages, [Reset, Sync, Identify, Erase, Write, Verify]);
+}
