@@ -122,7 +122,7 @@ impl VirtualDevice {
             match *fault {
                 Fault::WrongChip { magic: other } => magic = Some(other),
                 Fault::FlashId(id) => nor.claim_id(id),
-                Fault::UnreadableFlash => nor.disconnect_data_line(),
+                Fault::UnreadableFlash => nor.short_data_line(),
                 Fault::WornSector { address } => nor.wear_out(address),
                 Fault::PowerCutAfterFlashOperations(operations) => nor.cut_power_after(operations),
                 _ => {}

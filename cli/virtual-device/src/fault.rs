@@ -67,7 +67,7 @@ pub enum Fault {
     Gpio15High,
     /// The flash answers with this id, whatever its size.
     FlashId([u8; 3]),
-    /// The flash gives FF whatever it is asked.
+    /// The flash reads as 0, its id too: its data line is shorted to ground.
     UnreadableFlash,
     /// A sector that does not erase any more.
     WornSector {

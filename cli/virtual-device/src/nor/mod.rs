@@ -69,7 +69,7 @@ pub struct Nor {
     power_cut_after: Option<u64>,
     power_lost_at: Option<Duration>,
     stuck_sectors: Vec<u32>,
-    unreadable: bool,
+    shorted: bool,
     torn: Random,
 }
 
@@ -89,7 +89,7 @@ impl Nor {
             power_cut_after: None,
             power_lost_at: None,
             stuck_sectors: Vec::new(),
-            unreadable: false,
+            shorted: false,
             torn: Random::new(seed),
         })
     }
@@ -138,9 +138,9 @@ impl Nor {
         self.stuck_sectors.push(self.memory.wrap(address) / SECTOR);
     }
 
-    /// Makes every read give FF, as with a broken data line; the array itself still works.
-    pub const fn disconnect_data_line(&mut self) {
-        self.unreadable = true;
+    /// Makes everything read as 0, as with a data line shorted to ground; the array itself still works.
+    pub const fn short_data_line(&mut self) {
+        self.shorted = true;
     }
 
     /// Answers 9F with `id` from now on, whatever the size.
@@ -157,12 +157,18 @@ impl Nor {
 
     /// Manufacturer, type and capacity (9F).
     pub const fn read_id(&self, now: Duration) -> [u8; 3] {
-        if self.answers(now) && !self.unreadable { self.id } else { [0xFF; 3] }
+        if self.shorted {
+            return [0; 3];
+        }
+        if self.answers(now) { self.id } else { [0xFF; 3] }
     }
 
     /// The status register (05), the only thing that a busy chip answers.
     pub fn read_status(&self, now: Duration) -> u8 {
-        if !self.is_powered() || self.unreadable {
+        if self.shorted {
+            return 0;
+        }
+        if !self.is_powered() {
             return 0xFF;
         }
         if now < self.busy_until { self.status | STATUS_BUSY } else { self.status }
@@ -170,7 +176,9 @@ impl Nor {
 
     /// Fills `buffer` from `address` on (03, 0B), wrapping at the array's end.
     pub fn read(&self, address: u32, buffer: &mut [u8], now: Duration) {
-        if self.answers(now) && !self.unreadable {
+        if self.shorted {
+            buffer.fill(0);
+        } else if self.answers(now) {
             self.memory.read(address, buffer);
         } else {
             buffer.fill(0xFF);
