@@ -93,6 +93,7 @@ pub enum BootError {
 pub struct Console<'e> {
     link: Link<'e>,
     wiring: Wiring,
+    baud: u32,
     partial: Vec<u8>,
     lines: VecDeque<String>,
 }
@@ -100,7 +101,7 @@ pub struct Console<'e> {
 impl<'e> Session<'e> {
     /// Goes over to the firmware's console; the device is still in its loader until [`Console::reset`].
     pub fn into_console(self) -> Console<'e> {
-        Console { link: self.link, wiring: self.options.wiring, partial: Vec::new(), lines: VecDeque::new() }
+        Console::over(self.link, self.options.wiring)
     }
 }
 
@@ -113,10 +114,25 @@ impl<'e> Console<'e> {
         events: &'e mut dyn FnMut(Event),
     ) -> Self {
         let link = Link::new(transport, cancel, events);
-        Self { link, wiring, partial: Vec::new(), lines: VecDeque::new() }
+        Self::over(link, wiring)
     }
 
-    /// Resets the device into its firmware and listens from there on at 115200 baud; lines not yet taken are dropped.
+    fn over(link: Link<'e>, wiring: Wiring) -> Self {
+        Self { link, wiring, baud: DEFAULT_BAUD, partial: Vec::new(), lines: VecDeque::new() }
+    }
+
+    /// Listens at another rate than 115200 from now on, also after [`Console::reset`].
+    ///
+    /// # Errors
+    /// [`BootError::Transport`] when the port cannot run at it; the rate is then as before.
+    pub fn listen_at(&mut self, baud: u32) -> Result<(), BootError> {
+        self.link.set_baud(baud)?;
+        self.baud = baud;
+        Ok(())
+    }
+
+    /// Resets the device into its firmware and listens from there on at 115200 baud, or the rate of
+    /// [`Console::listen_at`]; lines not yet taken are dropped.
     ///
     /// # Errors
     /// [`BootError::Transport`]; a port that cannot run at 74880 baud gives [`BootVerdict::NoLog`] instead.
@@ -133,24 +149,24 @@ impl<'e> Console<'e> {
             },
         };
         if !can_listen {
-            self.link.set_baud(DEFAULT_BAUD)?;
+            self.link.set_baud(self.baud)?;
         }
         self.link.discard_input()?;
         let Some(strategy) = self.wiring.into_firmware() else {
-            self.link.set_baud(DEFAULT_BAUD)?;
+            self.link.set_baud(self.baud)?;
             return Ok(Reset::ByUser);
         };
         match self.link.run(&strategy) {
             Ok(()) => {}
             Err(TransportError::NoControlLines { .. }) => {
                 self.wiring = Wiring::Manual;
-                self.link.set_baud(DEFAULT_BAUD)?;
+                self.link.set_baud(self.baud)?;
                 return Ok(Reset::ByUser);
             }
             Err(error) => return Err(error.into()),
         }
         let bytes = if can_listen { listen(&mut self.link)? } else { Vec::new() };
-        self.link.set_baud(DEFAULT_BAUD)?;
+        self.link.set_baud(self.baud)?;
         Ok(Reset::Done { log: (log == BootLog::Read).then(|| RomLog::new(&bytes)) })
     }
 

@@ -52,6 +52,16 @@ fn the_boot_log_is_read_at_its_own_rate_and_the_rate_put_back() {
 }
 
 #[test]
+fn a_console_at_another_rate_keeps_it_over_a_reset() {
+    let bench = Bench::new(|_| {});
+    let mut events = ignore;
+    let mut console = Console::new(bench.port(), Wiring::Usual, Cancel::default(), &mut events);
+    console.listen_at(74_880).unwrap();
+    console.reset(BootLog::Skip).unwrap();
+    assert_eq!(console.into_transport().baud(), 74_880);
+}
+
+#[test]
 fn without_control_lines_the_user_starts_the_firmware() {
     let bench = Bench::new(|device| device.has_lines = false);
     let mut events = ignore;
