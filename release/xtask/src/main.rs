@@ -1,3 +1,50 @@
-//! Part of espbroker.
+//! Developer tasks that need more than `cargo test`: clients from elsewhere, fuzzing, pictures for the README.
+//!
+//! Every task says what is missing on the machine and how to get it, and ends with one line that counts what passed.
 
-fn main() {}
+mod clients;
+mod esptool;
+mod fuzz;
+mod mosquitto;
+mod pictures;
+mod process;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Developer tasks of espbroker")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Use the virtual device and the broker with programs that this project did not write
+    Clients,
+    /// Run every fuzz target for a bounded time
+    Fuzz {
+        /// Seconds for each target
+        #[arg(long, default_value_t = 30)]
+        seconds: u32,
+    },
+    /// Record the wizard and the failures that the README shows
+    Pictures,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Clients => clients::run(),
+        Task::Fuzz { seconds } => fuzz::run(seconds),
+        Task::Pictures => pictures::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

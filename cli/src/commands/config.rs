@@ -1,0 +1,160 @@
+//! `config show`, `config read`, `config write`: the settings alone, through the loader; the firmware stays.
+
+use espbroker_config::{
+    flash_map::{CONFIG_A, CONFIG_B, FlashMap, SECTOR_SIZE},
+    model::Config,
+    slots::{self, Slot},
+};
+use espbroker_flasher::{FlasherError, Session, event::Event};
+
+use super::{CommandError, Context, refuse_existing, save_private};
+use crate::{
+    answers::read_settings,
+    arguments::{
+        ConfigCommand, ConfigReadArguments, ConfigShowArguments, ConfigWriteArguments, DeviceArguments,
+        LoaderArguments,
+    },
+    device::{Device, LoaderPlan, identify},
+    failure::Failure,
+    narrator::Narrator,
+    preflight::{self, Occupancy},
+    settings::{apply, render},
+    setup::{agree_to_lose, follow, write_config},
+    start_up::Expected,
+};
+
+/// Runs one of the three.
+///
+/// # Errors
+///
+/// Theirs.
+pub(crate) fn run(command: &ConfigCommand, context: &Context) -> Result<(), Failure> {
+    match command {
+        ConfigCommand::Show(given) => show(given, context),
+        ConfigCommand::Read(given) => read(given, context),
+        ConfigCommand::Write(given) => write(given, context),
+    }
+}
+
+/// Connects, identifies, checks the flash's size, and hands the session over.
+fn with_session(
+    device: &DeviceArguments,
+    loader: &LoaderArguments,
+    context: &Context,
+    work: impl FnOnce(Session<'_>, &Narrator) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let loader = LoaderPlan::new(loader, context.cancel.clone())?;
+    let device = Device::find(device, context.screen)?;
+    let narrator = Narrator::new(context.screen);
+    let mut events = |event: Event| narrator.event(event);
+    let mut session = loader.connect(&device, &narrator, &mut events)?;
+    let info = identify(&mut session, &narrator)?;
+    preflight::check_flash(&info, FlashMap::Map4M)?;
+    work(session, &narrator)
+}
+
+fn inspect(session: &mut Session<'_>, narrator: &Narrator) -> Result<Occupancy, FlasherError> {
+    narrator.step("read", "reading the settings", || {
+        let occupancy = preflight::inspect(session)?;
+        let summary = occupancy.summary();
+        Ok((occupancy, summary))
+    })
+}
+
+fn show(given: &ConfigShowArguments, context: &Context) -> Result<(), Failure> {
+    if let Some(file) = &given.file {
+        let path = file.display().to_string();
+        let bytes = std::fs::read(file).map_err(|source| CommandError::Load { path, source })?;
+        let (a, b) = bytes.split_at(bytes.len().min(SECTOR_SIZE as usize));
+        let (a, b) = (slots::read_sector(a), slots::read_sector(b));
+        let (_, record) = slots::select(&a, &b).ok_or(CommandError::NoConfig)?;
+        return print_config(&record.config);
+    }
+    with_session(&given.device, &given.loader, context, |mut session, narrator| {
+        let occupancy = inspect(&mut session, narrator)?;
+        let (_, record) = occupancy.config().ok_or(CommandError::NoConfig)?;
+        print_config(&record.config)
+    })
+}
+
+fn print_config(config: &Config) -> Result<(), Failure> {
+    let text = toml::to_string(&render(config)).map_err(crate::PrintError::Toml)?;
+    crate::print(&text)
+}
+
+fn read(given: &ConfigReadArguments, context: &Context) -> Result<(), Failure> {
+    refuse_existing(&given.file)?;
+    with_session(&given.device, &given.loader, context, |mut session, narrator| {
+        narrator.begin("read", "reading both slots");
+        let mut bytes = Vec::new();
+        for slot in [CONFIG_A, CONFIG_B] {
+            session.mark_secret(slot.offset..slot.end());
+            bytes.extend(session.read(slot.name, slot.offset..slot.end()).map_err(FlasherError::from)?);
+        }
+        save_private(&given.file, &bytes)?;
+        narrator.end(&format!("both slots saved in `{}`", given.file.display()));
+        context.screen.warning(format!("`{}` contains secrets in plain text", given.file.display()));
+        Ok(())
+    })
+}
+
+fn write(given: &ConfigWriteArguments, context: &Context) -> Result<(), Failure> {
+    let settings = read_settings(&given.settings, context.screen)?;
+    with_session(&given.device, &given.loader, context, |mut session, narrator| {
+        let occupancy = inspect(&mut session, narrator)?;
+        let mut config =
+            occupancy.config().map_or_else(|| Config::new("espbroker"), |(_, record)| record.config.clone());
+        let before = toml::to_string(&render(&config)).map_err(crate::PrintError::Toml)?;
+        apply(&settings, &mut config)?;
+        let after = toml::to_string(&render(&config)).map_err(crate::PrintError::Toml)?;
+        context.screen.line(difference(&before, &after));
+        if given.dry_run {
+            return Ok(());
+        }
+        agree_to_lose(newer_settings(&occupancy), given.yes, context.screen)?;
+        let written = write_config(&mut session, &occupancy, &config, narrator)?;
+        let expected = Expected { image: None, config: Some(written), station: config.wifi.is_some() };
+        follow(session.into_console(), expected, narrator)?;
+        Ok(())
+    })
+}
+
+/// Settings of a newer program in the slot that would be written.
+fn newer_settings(occupancy: &Occupancy) -> Vec<String> {
+    let (slot, _) = occupancy.next();
+    let state = match slot {
+        Slot::A => &occupancy.a,
+        Slot::B => &occupancy.b,
+    };
+    match state {
+        slots::SlotState::Newer { format, .. } => {
+            vec![format!("settings that a newer program wrote (format {format})")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Lines that are only in one of two texts, marked with - and +; secrets are masked in both, so a changed secret alone
+/// shows no line.
+fn difference(before: &str, after: &str) -> String {
+    let gone = before.lines().filter(|line| !after.lines().any(|other| other == *line));
+    let new = after.lines().filter(|line| !before.lines().any(|other| other == *line));
+    let lines: Vec<String> =
+        gone.map(|line| format!("- {line}")).chain(new.map(|line| format!("+ {line}"))).collect();
+    if lines.is_empty() {
+        "No visible difference (secrets are masked and may differ).".to_owned()
+    } else {
+        lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_difference_shows_what_goes_and_what_comes() {
+        assert_eq!(difference("a = 1\nb = 2\n", "a = 1\nb = 3\n"), "- b = 2\n+ b = 3");
+        assert!(difference("a", "a").starts_with("No visible difference"));
+    }
+}

@@ -1,0 +1,213 @@
+//! Which device a command works on, and the way from its port to a loader that answers.
+
+use std::{path::PathBuf, time::Duration};
+
+use espbroker_flasher::{
+    FlasherError, Loader, Session,
+    cancel::Cancel,
+    connect::{ConnectOptions, DEFAULT_BAUD},
+    event::Event,
+    identify::DeviceInfo,
+    ports::{self, Likelihood, PortInfo},
+    reset::Wiring,
+    stub::{BAUD_LADDER, Stub},
+    transport::{self, Transport},
+};
+use espbroker_virtual_device::VirtualDevice;
+
+use crate::{
+    arguments::{DeviceArguments, LoaderArguments, Reset},
+    failure::Failure,
+    hex::to_hex,
+    narrator::Narrator,
+    screen::Screen,
+    wizard,
+};
+
+/// How long a user may take to ground GPIO0 and power-cycle a device.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Why there is no device to work on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DeviceError {
+    #[error("no serial port looks like an ESP8266")]
+    NoPort,
+    #[error("several serial ports look like an ESP8266: {}", names.join(", "))]
+    SeveralPorts { names: Vec<String> },
+    #[error("cannot read the stub: `{}`", path.display())]
+    StubUnreadable {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("reading {bytes} bytes through the boot ROM takes about {minutes} minutes")]
+    TooSlow { bytes: u32, minutes: u64 },
+}
+
+/// A device that can be opened.
+#[derive(Clone)]
+pub(crate) enum Device {
+    /// Behind a port with this name.
+    Port(String),
+    /// Inside this program.
+    Simulated(VirtualDevice),
+}
+
+impl Device {
+    /// Finds the device that the user means: the one named, or the only one that looks like an ESP8266; with several
+    /// and a terminal, asks.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or nobody can choose between several.
+    pub(crate) fn find(given: &DeviceArguments, screen: Screen) -> Result<Self, Failure> {
+        if let Some(port) = &given.port {
+            return Ok(Self::Port(port.clone()));
+        }
+        let mut likely = ports::list().map_err(FlasherError::from)?;
+        likely.retain(|port| port.likelihood == Likelihood::Likely);
+        match likely.as_slice() {
+            [] => Err(DeviceError::NoPort.into()),
+            [only] => {
+                screen.line(format!("Using the only likely port: {}", describe(only)));
+                Ok(Self::Port(only.name.clone()))
+            }
+            several if screen.can_ask() => {
+                let descriptions: Vec<String> = several.iter().map(describe).collect();
+                let chosen = wizard::choose("Which port is the device on", &descriptions)?;
+                several
+                    .get(chosen)
+                    .map(|port| Self::Port(port.name.clone()))
+                    .ok_or(DeviceError::NoPort.into())
+            }
+            several => {
+                let names = several.iter().map(|port| port.name.clone()).collect();
+                Err(DeviceError::SeveralPorts { names }.into())
+            }
+        }
+    }
+
+    /// The port's name for people.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Port(name) => name,
+            Self::Simulated(_) => "simulated",
+        }
+    }
+
+    /// Opens the port.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's answer.
+    pub(crate) fn open(&self) -> Result<Box<dyn Transport>, FlasherError> {
+        match self {
+            Self::Port(name) => Ok(transport::open(name, DEFAULT_BAUD)?),
+            Self::Simulated(device) => Ok(Box::new(device.transport())),
+        }
+    }
+}
+
+/// One line about a port.
+pub(crate) fn describe(port: &PortInfo) -> String {
+    let Some(usb) = &port.usb else { return port.name.clone() };
+    let what = usb.adapter.map(str::to_owned).or_else(|| usb.description.clone());
+    let what = what.unwrap_or_else(|| format!("USB {:04x}:{:04x}", usb.vendor, usb.product));
+    match &usb.location {
+        Some(location) => format!("{} ({what} at USB {location})", port.name),
+        None => format!("{} ({what})", port.name),
+    }
+}
+
+/// A way into the loader, settled before the port is opened.
+#[derive(Clone)]
+pub(crate) struct LoaderPlan {
+    options: ConnectOptions,
+    stub: Option<Stub>,
+    ladder: Vec<u32>,
+}
+
+impl LoaderPlan {
+    /// Settles it from the flags.
+    ///
+    /// # Errors
+    ///
+    /// When the stub file cannot be used.
+    pub(crate) fn new(given: &LoaderArguments, cancel: Cancel) -> Result<Self, Failure> {
+        let stub = match &given.stub {
+            None => None,
+            Some(path) => {
+                let json = std::fs::read_to_string(path)
+                    .map_err(|source| DeviceError::StubUnreadable { path: path.clone(), source })?;
+                Some(Stub::from_esptool_json(&json).map_err(FlasherError::from)?)
+            }
+        };
+        let (wiring, attempts, patience) = match given.reset {
+            Reset::Auto => (Wiring::Usual, 7, Duration::ZERO),
+            Reset::Manual => (Wiring::Manual, 1, PATIENCE),
+            Reset::None => (Wiring::Manual, 1, Duration::ZERO),
+        };
+        // A stub is loaded at the rate that it expects and goes up from there; the boot ROM stays at its rate.
+        let (baud, ladder) = match (&stub, given.baud) {
+            (Some(_), Some(baud)) => (DEFAULT_BAUD, vec![baud, DEFAULT_BAUD]),
+            (Some(_), None) => (DEFAULT_BAUD, BAUD_LADDER.to_vec()),
+            (None, baud) => (baud.unwrap_or(DEFAULT_BAUD), Vec::new()),
+        };
+        let options = ConnectOptions { wiring, attempts, baud, patience, cancel };
+        Ok(Self { options, stub, ladder })
+    }
+
+    /// The rate at which most bytes will travel, if all goes well.
+    pub(crate) fn expected_baud(&self) -> u32 {
+        self.ladder.first().copied().unwrap_or(self.options.baud)
+    }
+
+    /// Who will answer, if all goes well.
+    pub(crate) fn expected_loader(&self) -> Loader {
+        if self.stub.is_some() { Loader::Stub } else { Loader::Rom }
+    }
+
+    /// Connects and starts the stub, as one step.
+    ///
+    /// # Errors
+    ///
+    /// The flasher's; nothing was written.
+    pub(crate) fn connect<'e>(
+        &self,
+        device: &Device,
+        narrator: &Narrator,
+        events: &'e mut dyn FnMut(Event),
+    ) -> Result<Session<'e>, FlasherError> {
+        narrator.step("connect", "opening the port", || {
+            let transport = device.open()?;
+            let mut session = Session::connect(transport, self.options.clone(), events)?;
+            if let Some(stub) = &self.stub {
+                session.start_stub(stub, &self.ladder)?;
+            }
+            let loader = match session.loader() {
+                Loader::Rom => "boot ROM",
+                Loader::Stub => "stub",
+            };
+            let result = format!("{loader} answers at {} baud on {}", session.baud(), device.name());
+            Ok((session, result))
+        })
+    }
+}
+
+/// Identifies the device, as one step.
+///
+/// # Errors
+///
+/// The flasher's; nothing was written.
+pub(crate) fn identify(session: &mut Session<'_>, narrator: &Narrator) -> Result<DeviceInfo, FlasherError> {
+    narrator.step("identify", "asking the chip", || {
+        let info = session.identify()?;
+        let flash = match info.flash.capacity {
+            Some(bytes) => format!("{} KB flash ({})", bytes / 1024, info.flash.hex()),
+            None => format!("flash of unknown size ({})", info.flash.hex()),
+        };
+        let result =
+            format!("{}, {} MHz, {flash}, MAC {}", info.chip, info.crystal_mhz, to_hex(&info.mac, ":"));
+        Ok((info, result))
+    })
+}

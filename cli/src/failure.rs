@@ -1,0 +1,450 @@
+//! How the program ends when it does not end well: one message, its causes, one next step, an exit code.
+//!
+//! The only file with hints and exit codes. An error type says what happened; here it is decided what a user should
+//! do about it. Hints never suggest `sudo`, and never show a secret.
+
+use std::{error::Error, fmt::Write as _, process::ExitCode};
+
+use anstyle::{AnsiColor, Style};
+use espbroker_config::flash_map::FlashMap;
+use espbroker_flasher::{
+    FlasherError,
+    connect::{ConnectError, Diagnosis},
+    identify::IdentifyError,
+    ports,
+    transport::TransportError,
+};
+use espbroker_node::status::{ListenFailure, WifiReason};
+
+use crate::{
+    PrintError, answers::AnswersError, check::CheckError, commands::CommandError, device::DeviceError,
+    image_file::ImageFileError, preflight::PreflightError, settings::SettingsError, setup::SetupError,
+    simulation::SimulationError, start_up::StartUpError, wizard::WizardError,
+};
+
+/// What the exit code says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// 1: the device's answer is no.
+    No,
+    /// 2: it could not be done.
+    Unable,
+    /// 130: stopped by the user, as shells count SIGINT.
+    Stopped,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::No => 1,
+            Exit::Unable => 2,
+            Exit::Stopped => 130,
+        })
+    }
+}
+
+/// An error with what to do about it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    error: Box<dyn Error + Send + Sync>,
+    hint: Option<String>,
+    pub(crate) exit: Exit,
+}
+
+/// Decides about one error type.
+trait Explain: Error {
+    /// Exit code and next step.
+    fn explain(&self) -> (Exit, Option<String>);
+}
+
+impl<E: Explain + Send + Sync + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let (exit, hint) = error.explain();
+        Self { error: Box::new(error), hint, exit }
+    }
+}
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+impl Failure {
+    /// The whole message, as it goes to stderr.
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!("{ERROR}error:{ERROR:#} {}\n", self.error);
+        let mut said = self.error.to_string();
+        let mut cause = self.error.source();
+        while let Some(error) = cause {
+            let words = error.to_string();
+            // Some messages already end with their cause.
+            if !said.contains(&words) {
+                let _ = writeln!(text, "  caused by: {words}");
+                said = words;
+            }
+            cause = error.source();
+        }
+        if let Some(hint) = &self.hint {
+            let _ = write!(text, "\n{HINT}hint:{HINT:#} {hint}\n");
+        }
+        text
+    }
+}
+
+fn unable(hint: impl Into<String>) -> (Exit, Option<String>) {
+    (Exit::Unable, Some(hint.into()))
+}
+
+fn no(hint: impl Into<String>) -> (Exit, Option<String>) {
+    (Exit::No, Some(hint.into()))
+}
+
+const CABLE: &str = "try another cable, another USB port, and an adapter that can power the board (300 mA)";
+const RERUN: &str =
+    "nothing is lost for good: run the same command again, and it starts over from what is there";
+
+impl Explain for FlasherError {
+    fn explain(&self) -> (Exit, Option<String>) {
+        if self.is_cancelled() {
+            return (Exit::Stopped, Some(RERUN.to_owned()));
+        }
+        if let Some(error) = self.transport() {
+            let written = matches!(self, Self::Program(_) | Self::Erase(_));
+            return explain_transport(error, written);
+        }
+        match self {
+            Self::Connect(error) => explain_connect(error),
+            Self::Identify(IdentifyError::WrongChip { .. }) => {
+                no("espbroker is for the ESP8266 and ESP8285; nothing was changed on this chip")
+            }
+            Self::StubFile(_) => {
+                unable("take the file from esptool's folder targets/stub_flasher, or leave --stub out")
+            }
+            Self::Program(_) => unable(format!("{RERUN}; if it happens again, {CABLE}")),
+            Self::Identify(_) | Self::Verify(_) | Self::Read(_) | Self::Stub(_) => unable(CABLE),
+            Self::Erase(_) => {
+                unable("the flash may be write-protected or worn out; `espbroker info` shows its id")
+            }
+            Self::Transport(_) | Self::Boot(_) | Self::List(_) => (Exit::Unable, None),
+        }
+    }
+}
+
+fn explain_transport(error: &TransportError, written: bool) -> (Exit, Option<String>) {
+    match error {
+        TransportError::NotFound { port } if port.starts_with("rfc2217:") => {
+            unable("is the serial server running, and are its address and port right?")
+        }
+        TransportError::NotFound { .. } => unable(missing_port_hint()),
+        TransportError::PermissionDenied { port } => unable(permission_hint(port)),
+        TransportError::Busy { port } => unable(busy_hint(port)),
+        TransportError::Gone { .. } if written => unable(format!(
+            "the device was unplugged or lost power while it was written; plug it in again. {RERUN}"
+        )),
+        TransportError::Gone { .. } => {
+            unable("the device was unplugged or the serial server went away; plug it in again")
+        }
+        TransportError::NoControlLines { .. } => {
+            unable("use --reset manual: hold GPIO0 to GND and power-cycle the device when asked to")
+        }
+        TransportError::BaudRefused { .. } => unable("use --baud 115200"),
+        TransportError::Other { .. } => (Exit::Unable, None),
+    }
+}
+
+fn permission_hint(port: &str) -> String {
+    let access = ports::access(port);
+    let group = access.as_ref().and_then(|access| access.group.clone().filter(|_| access.group_may_open));
+    match (group, access.and_then(|access| access.in_group)) {
+        (Some(group), Some(true)) => format!(
+            "you are in the port's group `{group}`, but not yet in this session: log out and in again"
+        ),
+        (Some(group), _) => format!(
+            "the port belongs to group `{group}`: as administrator run `usermod -aG {group} $USER`, then log out and in \
+             again"
+        ),
+        (None, _) => "ask whoever runs this computer for access to the port".to_owned(),
+    }
+}
+
+fn busy_hint(port: &str) -> String {
+    let names: Vec<String> = ports::holders(port)
+        .iter()
+        .map(|holder| format!("`{}` (process {})", holder.command, holder.pid))
+        .collect();
+    if names.is_empty() {
+        "close the serial monitor that uses it; ModemManager lets go of a new port after some seconds"
+            .to_owned()
+    } else {
+        format!("close {} and try again", names.join(", "))
+    }
+}
+
+fn missing_port_hint() -> String {
+    match ports::brltty() {
+        Some(_) => "`brltty` (braille displays) is installed here and takes CH340, CP2102 and FTDI adapters a second \
+                    after they appear: if no braille display is used, as administrator run `systemctl mask \
+                    brltty-udev` and plug the board in again"
+            .to_owned(),
+        None => "`espbroker ports` lists what is there; a cable that only charges shows nothing".to_owned(),
+    }
+}
+
+fn explain_connect(error: &ConnectError) -> (Exit, Option<String>) {
+    let ConnectError::NoReply { diagnosis, .. } = error else {
+        return unable(
+            "hold GPIO0 (FLASH button) to GND, power-cycle the device, and keep GPIO0 low until it answers",
+        );
+    };
+    unable(match diagnosis {
+        Diagnosis::BootedFromFlash { .. } => {
+            "the chip runs its firmware: hold the FLASH button (GPIO0 low), tap RESET, and run this with --reset manual"
+                .to_owned()
+        }
+        Diagnosis::LoaderDoesNotHear { .. } => {
+            "the chip is in its loader and does not hear: check the wire from the adapter's TX to the chip's RX".to_owned()
+        }
+        Diagnosis::OtherBootMode { boot_mode, .. } if boot_mode.is_sdio() => {
+            "GPIO15 is high: tie it to GND (10 kΩ) and reset".to_owned()
+        }
+        Diagnosis::OtherBootMode { .. } => "GPIO2 is low: disconnect what pulls it down, and reset".to_owned(),
+        Diagnosis::Silence => format!(
+            "check power (3.3 V at the chip), EN high, and that TX goes to RX and RX to TX; then {CABLE}"
+        ),
+        Diagnosis::Noise { .. } => {
+            format!("bytes come but make no sense: is this the ESP8266's port? Then check GND, and {CABLE}")
+        }
+        Diagnosis::CannotListen => {
+            "hold the FLASH button (GPIO0 low), tap RESET, and run this with --reset manual".to_owned()
+        }
+    })
+}
+
+impl Explain for PreflightError {
+    fn explain(&self) -> (Exit, Option<String>) {
+        match self {
+            Self::FlashUnreadable { .. } => no(
+                "GPIO6 to GPIO11 belong to the flash: disconnect what hangs on them; check the 3.3 V supply",
+            ),
+            Self::FlashTooSmall { .. } => no(
+                "the broker needs 4 MB, as on NodeMCU and D1 mini; most plugs have 1 MB. Nothing was changed",
+            ),
+            Self::WrongTarget { .. } => {
+                no("take the image that was built for this machine; nothing was changed")
+            }
+            Self::HeaderSize { .. } => {
+                no("build the image with flash size 4MB-c1, so that the SDK accepts its partition table")
+            }
+        }
+    }
+}
+
+impl Explain for ImageFileError {
+    fn explain(&self) -> (Exit, Option<String>) {
+        match self {
+            Self::Read { .. } | Self::BuiltIn(_) => (Exit::Unable, None),
+            Self::CutShort { .. } => unable("download or build the image again"),
+            Self::TooLong { .. } | Self::NotBootable { .. } | Self::Foreign { .. } => {
+                unable("--image takes an espbroker firmware image as it was built, unpacked and unpatched")
+            }
+        }
+    }
+}
+
+impl Explain for SettingsError {
+    fn explain(&self) -> (Exit, Option<String>) {
+        match self {
+            Self::NothingToKeep { .. } => unable("write the value itself there, or name a file with it"),
+            Self::GivenTwice { .. } => unable("keep one of the two"),
+            Self::Parse { .. } => {
+                unable("README lists every field; `espbroker config show` prints a device's settings")
+            }
+            _ => (Exit::Unable, None),
+        }
+    }
+}
+
+impl Explain for WizardError {
+    fn explain(&self) -> (Exit, Option<String>) {
+        match self {
+            Self::Interrupted(_) | Self::Declined => (Exit::Stopped, None),
+            Self::Profiles(_) => (Exit::Unable, None),
+        }
+    }
+}
+
+impl Explain for AnswersError {
+    fn explain(&self) -> (Exit, Option<String>) {
+        match self {
+            Self::Settings(error) => error.explain(),
+            Self::Wizard(error) => error.explain(),
+            Self::NotTold { .. } => unable(
+                "nobody can be asked here: give --settings FILE, or --ssid NAME and --wifi-passphrase-file FILE",
+            ),
+        }
+    }
+}
+
+impl Explain for DeviceError {
+    fn explain(&self) -> (Exit, Option<String>) {
+        match self {
+            Self::NoPort => unable(format!(
+                "connect the board with a USB cable that has data wires (on Windows with the CH340 or CP210x driver), \
+                 or name its port with --port; {}. Without a board, try --simulate",
+                missing_port_hint()
+            )),
+            Self::SeveralPorts { .. } => unable("choose one with --port"),
+            Self::StubUnreadable { .. } => (Exit::Unable, None),
+            Self::TooSlow { .. } => {
+                unable("load a stub with --stub FILE, name one --region, or insist with --slow")
+            }
+        }
+    }
+}
+
+impl Explain for CommandError {
+    fn explain(&self) -> (Exit, Option<String>) {
+        match self {
+            Self::NoSuchRegion { .. } => {
+                let names: Vec<&str> = FlashMap::Map4M.regions().iter().map(|region| region.name).collect();
+                unable(format!("the regions are {}", names.join(", ")))
+            }
+            Self::Save { .. } | Self::Load { .. } => (Exit::Unable, None),
+            Self::Length { .. } => unable("name the --region that the file was made from"),
+            Self::NoConfig => no("`espbroker setup` or `espbroker config write` gives it settings"),
+            Self::Masked { .. } => unable(
+                "restore single regions with --region, or allow it with --yes and run `config write` afterwards",
+            ),
+            Self::Differs { .. } | Self::DigestDiffers { .. } => {
+                no("`espbroker setup` writes the image again")
+            }
+        }
+    }
+}
+
+impl Explain for PrintError {
+    fn explain(&self) -> (Exit, Option<String>) {
+        (Exit::Unable, None)
+    }
+}
+
+impl Explain for SimulationError {
+    fn explain(&self) -> (Exit, Option<String>) {
+        match self {
+            Self::Settings(error) => error.explain(),
+            Self::Fault { .. } => unable("README lists the faults that can be injected"),
+            _ => (Exit::Unable, None),
+        }
+    }
+}
+
+impl Explain for StartUpError {
+    fn explain(&self) -> (Exit, Option<String>) {
+        const SETTINGS_ONLY: &str =
+            "the firmware is in place; settings alone are written with `espbroker config write`";
+        match self {
+            Self::ImageDiffers { .. } | Self::NoImage => {
+                no(format!("run setup again; if it happens again, {CABLE}"))
+            }
+            Self::ConfigDiffers { .. } => no("run setup again"),
+            Self::WrongPassphrase { .. } => {
+                no(format!("check the passphrase, capitals and spaces included. {SETTINGS_ONLY}"))
+            }
+            Self::NetworkNotFound { .. } => no(format!(
+                "check the name letter by letter; the ESP8266 sees 2.4 GHz networks only, channels 1-13, and no \
+                 WPA3-only ones; a hidden network needs --hidden. {SETTINGS_ONLY}"
+            )),
+            Self::NoAddress { .. } => no(
+                "the router's DHCP does not answer: has it free addresses? Else give a fixed one in [wifi.ipv4]",
+            ),
+            Self::NotJoined { reason: WifiReason::AccessPointFull, .. } => {
+                no("the access point takes no more devices: restart it, or remove some")
+            }
+            Self::NotJoined { .. } => no("move the device closer to the access point, and try again"),
+            Self::PortNotOpen { reason: ListenFailure::InUse, .. } => no(
+                "another program has this port (a mosquitto?): stop it, or choose another with --mqtt-port",
+            ),
+            Self::PortNotOpen { .. } => no("choose another port with --mqtt-port"),
+            Self::AccessPointInstead => {
+                no("the device could not join the network; `espbroker monitor` shows why")
+            }
+            Self::Crashing => no("`espbroker monitor` shows the start-up; please report it with that text"),
+            Self::Silent { .. } => {
+                no("if the wire from GPIO0 to GND is still there, remove it and power-cycle the device; \
+                 `espbroker monitor --monitor-baud 74880` shows what the boot ROM says")
+            }
+            Self::TooSlow { .. } => no("`espbroker monitor` shows what the device is doing"),
+            Self::StartedSilent => {
+                no("is this image built for this board and flash mode? `espbroker monitor` shows more")
+            }
+            Self::BootChecksum | Self::NothingToStart => no(format!(
+                "run setup again; if it happens again the flash may not work in the image's mode, or {CABLE}"
+            )),
+            Self::StaysInLoader { .. } => no("remove the wire from GPIO0 to GND, and power-cycle the device"),
+        }
+    }
+}
+
+impl Explain for CheckError {
+    fn explain(&self) -> (Exit, Option<String>) {
+        match self {
+            Self::Unreachable { .. } => no(
+                "the device is on the Wi-Fi; is this computer on the same network, and does the access point let its \
+                 clients see each other (no guest network, no client isolation)?",
+            ),
+            Self::Silent { .. } | Self::Broken { .. } => {
+                no("move the device closer to the access point, and run setup again")
+            }
+            Self::Refused { .. } => {
+                no("the device uses other credentials than were written: run setup again")
+            }
+            Self::LetIn { .. } => {
+                no("do not use this device: it does not check passwords; please report this")
+            }
+            Self::Changed { .. } => no("please report this"),
+        }
+    }
+}
+
+impl Explain for SetupError {
+    fn explain(&self) -> (Exit, Option<String>) {
+        match self {
+            Self::NoImage => unable(
+                "name a firmware image with --image FILE; no image for real chips ships with this version. To see it \
+                 all without one, use --simulate",
+            ),
+            Self::WouldLose { .. } => unable("save it with `espbroker backup`, then allow it with --yes"),
+            Self::OnMains { .. } => unable(
+                "MAINS VOLTAGE KILLS: unplug the device, power it from 3.3 V only, then confirm with --off-mains",
+            ),
+            Self::ImageNotVerified { .. } => no(format!("run setup again; if it happens again, {CABLE}")),
+            Self::ConfigTooLong(_) => unable("use fewer users, bridges or topics"),
+            Self::SavePassword { .. } => unable("give your own password with --user and --password-file"),
+            Self::Stopped => (Exit::Stopped, Some(RERUN.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_that_the_message_already_holds_is_not_said_twice() {
+        let failure = Failure::from(SettingsError::Read {
+            what: "settings",
+            path: "x.toml".into(),
+            source: std::io::Error::new(std::io::ErrorKind::NotFound, "no such file"),
+        });
+        assert_eq!(
+            anstream::adapter::strip_str(&failure.text()).to_string(),
+            "error: cannot read settings: `x.toml`\n  caused by: no such file\n"
+        );
+    }
+
+    #[test]
+    fn an_unplugged_port_is_explained_by_what_was_going_on() {
+        let gone = || TransportError::Gone { port: "p".to_owned() };
+        let (exit, hint) = FlasherError::from(gone()).explain();
+        assert_eq!(exit, Exit::Unable);
+        assert!(!hint.unwrap().contains("while it was written"));
+    }
+}

@@ -1,0 +1,282 @@
+//! Preflight: everything that must be true before the first sector is erased, and what will be lost.
+//!
+//! A virtual device is told from a real chip by its MAC address: the virtual one's is locally administered
+//! (IEEE 802, second bit of the first byte), which no factory-programmed address is.
+
+use std::ops::Range;
+
+use espbroker_config::{
+    flash_map::{self, FlashMap},
+    image::{Target, boot::BOOT_MAGIC},
+    slots::{self, HEADER_LENGTH, Slot, SlotHeader, SlotRecord, SlotState},
+};
+use espbroker_flasher::{
+    Session,
+    identify::{Chip, DeviceInfo},
+    read::ReadError,
+};
+
+use crate::{
+    image_file::Firmware,
+    profiles::{FlashMode, Profile},
+};
+
+/// Bytes of the boot sector that tell what kind of content it has.
+const BOOT_PROBE: u32 = 16;
+
+/// Why the device must not be written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PreflightError {
+    #[error("the flash does not answer with a size: id {id}")]
+    FlashUnreadable { id: String },
+    #[error("flash is too small: {found} of the {needed} KB that the broker needs")]
+    FlashTooSmall { found: u32, needed: u32 },
+    #[error("image is for another machine: it was built for {image}, and this is {device}")]
+    WrongTarget { image: Target, device: Target },
+    #[error("image says that the flash has another size than the {needed} KB of its flash map: {found} KB")]
+    HeaderSize { found: u32, needed: u32 },
+}
+
+/// What is in the parts of the flash that will be written.
+#[derive(Clone, Debug)]
+pub(crate) struct Occupancy {
+    pub(crate) boot: BootSector,
+    pub(crate) a: SlotState,
+    pub(crate) b: SlotState,
+}
+
+/// The first bytes of the flash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BootSector {
+    /// Erased: a new board, or a flash that was interrupted.
+    Blank,
+    /// The boot ROM would load it.
+    Image,
+    /// Anything else.
+    Other,
+}
+
+/// Which kind of machine answers.
+pub(crate) fn machine(info: &DeviceInfo) -> Target {
+    let [first, ..] = info.mac;
+    if first & 0b10 == 0 { Target::Esp8266 } else { Target::Virtual }
+}
+
+/// Checks the flash's size.
+///
+/// # Errors
+///
+/// When it cannot be read or is too small for the map.
+pub(crate) fn check_flash(info: &DeviceInfo, map: FlashMap) -> Result<(), PreflightError> {
+    let found =
+        info.flash.capacity.ok_or_else(|| PreflightError::FlashUnreadable { id: info.flash.hex() })?;
+    if found < map.flash_size() {
+        return Err(PreflightError::FlashTooSmall { found: found / 1024, needed: map.flash_size() / 1024 });
+    }
+    Ok(())
+}
+
+/// Checks that `firmware` belongs on this device; the result lists what is worth a warning.
+///
+/// # Errors
+///
+/// The first reason not to write it.
+pub(crate) fn check(
+    info: &DeviceInfo,
+    firmware: &Firmware,
+    profile: Option<&Profile>,
+) -> Result<Vec<String>, PreflightError> {
+    let descriptor = &firmware.descriptor;
+    check_flash(info, descriptor.flash_map)?;
+    let device = machine(info);
+    if descriptor.target != device {
+        return Err(PreflightError::WrongTarget { image: descriptor.target, device });
+    }
+    let needed = descriptor.flash_map.flash_size() / 1024;
+    if let Some(found) = header_size(firmware.boot.size_nibble)
+        && found != needed
+    {
+        return Err(PreflightError::HeaderSize { found, needed });
+    }
+    let mut warnings = Vec::new();
+    let mode = firmware.boot.mode;
+    let dout = FlashMode::Dout.number();
+    if info.chip == Chip::Esp8285 && mode != dout {
+        warnings
+            .push("an ESP8285 starts only images in flash mode DOUT, and this one is in another".to_owned());
+    }
+    if let Some(profile) = profile
+        && mode != dout
+        && mode != profile.flash_mode.number()
+    {
+        warnings.push(format!("{} is not known to start images in this one's flash mode", profile.title));
+    }
+    Ok(warnings)
+}
+
+/// Kilobytes that an image header's size nibble stands for (esptool's table for the ESP8266).
+fn header_size(nibble: u8) -> Option<u32> {
+    match nibble {
+        0 => Some(512),
+        1 => Some(256),
+        2 => Some(1024),
+        3 | 5 => Some(2048),
+        4 | 6 => Some(4096),
+        8 => Some(8192),
+        9 => Some(16384),
+        _ => None,
+    }
+}
+
+/// Looks at the boot sector and both config slots, reading no more than it needs: through the boot ROM a byte takes
+/// most of a millisecond.
+///
+/// # Errors
+///
+/// When the flash cannot be read.
+pub(crate) fn inspect(session: &mut Session<'_>) -> Result<Occupancy, ReadError> {
+    let boot = session.read(flash_map::BOOT.name, 0..BOOT_PROBE)?;
+    let boot = match boot.first() {
+        _ if boot.iter().all(|byte| *byte == 0xFF) => BootSector::Blank,
+        Some(&BOOT_MAGIC) => BootSector::Image,
+        _ => BootSector::Other,
+    };
+    Ok(Occupancy { boot, a: read_slot(session, Slot::A)?, b: read_slot(session, Slot::B)? })
+}
+
+/// Reads one config slot: its header, and then as much as the header says.
+///
+/// # Errors
+///
+/// When the flash cannot be read.
+pub(crate) fn read_slot(session: &mut Session<'_>, slot: Slot) -> Result<SlotState, ReadError> {
+    let region = slot.region();
+    session.mark_secret(region.offset..region.end());
+    let mut bytes = session.read(region.name, span(region.offset, HEADER_LENGTH))?;
+    if let Ok(header) = SlotHeader::parse(&bytes)
+        && let Ok(length) = usize::try_from(header.length)
+        && length <= slots::PAYLOAD_MAX
+    {
+        let start = region.offset.saturating_add(u32::try_from(HEADER_LENGTH).unwrap_or(u32::MAX));
+        bytes.extend(session.read(region.name, span(start, length))?);
+    }
+    Ok(slots::read_sector(&bytes))
+}
+
+fn span(offset: u32, length: usize) -> Range<u32> {
+    offset..offset.saturating_add(u32::try_from(length).unwrap_or(u32::MAX))
+}
+
+impl Occupancy {
+    /// The config that the device uses.
+    pub(crate) fn config(&self) -> Option<(Slot, &SlotRecord)> {
+        slots::select(&self.a, &self.b)
+    }
+
+    /// Where the next config goes, and its sequence.
+    pub(crate) fn next(&self) -> (Slot, u32) {
+        slots::next(&self.a, &self.b)
+    }
+
+    /// What writing an image and a config destroys for good; empty on a blank device.
+    pub(crate) fn losses(&self) -> Vec<String> {
+        let mut losses = Vec::new();
+        match self.boot {
+            BootSector::Blank => {}
+            BootSector::Image => losses.push("the firmware that is on the device".to_owned()),
+            BootSector::Other => losses.push("what is in the first sectors of the flash".to_owned()),
+        }
+        let (slot, _) = self.next();
+        let state = match slot {
+            Slot::A => &self.a,
+            Slot::B => &self.b,
+        };
+        match state {
+            SlotState::Newer { format, .. } => {
+                losses.push(format!("settings that a newer program wrote (format {format})"));
+            }
+            SlotState::Damaged(_) if self.boot == BootSector::Blank => {}
+            SlotState::Damaged(_) => losses.push(format!("foreign data in {}", slot.region().name)),
+            SlotState::Blank | SlotState::Valid(_) => {}
+        }
+        losses
+    }
+
+    /// One line on what was found.
+    pub(crate) fn summary(&self) -> String {
+        let firmware = match self.boot {
+            BootSector::Blank => "no firmware",
+            BootSector::Image => "a firmware",
+            BootSector::Other => "unknown content",
+        };
+        match self.config() {
+            Some((slot, record)) => format!(
+                "{firmware}, settings of `{}` in {} (sequence {})",
+                record.config.name,
+                slot.region().name,
+                record.sequence
+            ),
+            None => format!("{firmware}, no settings"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use espbroker_flasher::identify::FlashId;
+
+    use super::*;
+
+    fn device(mac_first: u8, flash: u32) -> DeviceInfo {
+        DeviceInfo {
+            chip: Chip::Esp8266,
+            mac: [mac_first, 0xcf, 0x7f, 0, 0, 1],
+            crystal_mhz: 26,
+            flash: FlashId::from_word(flash),
+        }
+    }
+
+    #[test]
+    fn an_image_for_the_virtual_device_is_refused_on_a_real_chip_and_taken_on_a_virtual_one() {
+        let firmware = Firmware::for_virtual_device().unwrap();
+        assert_eq!(check(&device(0x5e, 0x16_40EF), &firmware, None), Ok(Vec::new()));
+        assert_eq!(
+            check(&device(0x5c, 0x16_40EF), &firmware, None).unwrap_err().to_string(),
+            "image is for another machine: it was built for virtual, and this is esp8266"
+        );
+    }
+
+    #[test]
+    fn a_flash_of_1_mb_or_without_an_id_is_refused() {
+        let firmware = Firmware::for_virtual_device().unwrap();
+        assert_eq!(
+            check(&device(0x5e, 0x14_40EF), &firmware, None),
+            Err(PreflightError::FlashTooSmall { found: 1024, needed: 4096 })
+        );
+        assert_eq!(
+            check(&device(0x5e, 0xFF_FFFF), &firmware, None),
+            Err(PreflightError::FlashUnreadable { id: "ffffff".to_owned() })
+        );
+    }
+
+    #[test]
+    fn an_image_in_a_flash_mode_that_the_board_may_not_start_is_warned_about() {
+        let mut firmware = Firmware::for_virtual_device().unwrap();
+        let profiles = crate::profiles::all().unwrap();
+        let d1_mini = profiles.iter().find(|profile| profile.id == "d1-mini").unwrap();
+        assert_eq!(check(&device(0x5e, 0x16_40EF), &firmware, Some(d1_mini)), Ok(Vec::new()));
+        firmware.boot.mode = FlashMode::Qio.number();
+        let warnings = check(&device(0x5e, 0x16_40EF), &firmware, Some(d1_mini)).unwrap();
+        assert_eq!(warnings, ["Wemos/LOLIN D1 mini is not known to start images in this one's flash mode"]);
+    }
+
+    #[test]
+    fn an_interrupted_flash_is_finished_without_a_question_and_a_foreign_firmware_is_not() {
+        let blank = Occupancy { boot: BootSector::Blank, a: SlotState::Blank, b: SlotState::Blank };
+        assert!(blank.losses().is_empty());
+        let cut = slots::read_sector(b"EBCF cut short");
+        assert!(Occupancy { a: cut.clone(), ..blank.clone() }.losses().is_empty());
+        let foreign = Occupancy { boot: BootSector::Image, a: cut, b: SlotState::Blank };
+        assert_eq!(foreign.losses().len(), 2);
+    }
+}

@@ -1,0 +1,331 @@
+//! `setup`: from answers to a tested broker.
+//!
+//! `arguments + file + questions -> Answers -> Plan -> Session -> DeviceInfo -> Occupancy -> image and config in flash
+//! -> Running -> Passed -> Report`. Everything that can be refused is refused before the first sector is erased; each
+//! stage is a module, and this one only puts them in order.
+
+mod plan;
+mod watch;
+mod write;
+
+use std::path::PathBuf;
+
+use espbroker_config::{codec::EncodeError, image::Target, model, slots};
+use espbroker_flasher::{FlasherError, Session, cancel::Cancel, event::Event, identify::DeviceInfo};
+
+pub(crate) use plan::{allowed, image_region};
+pub(crate) use watch::{follow, measured};
+pub(crate) use write::write_config;
+
+use crate::{
+    answers::{self, Answers, Missing},
+    arguments::SetupArguments,
+    check::{self, Passed},
+    credentials,
+    device::{self, Device, LoaderPlan},
+    failure::Failure,
+    hex::to_hex,
+    image_file::Firmware,
+    narrator::Narrator,
+    preflight::{self, Occupancy},
+    report::{BrokerReport, DeviceReport, Report, rounded},
+    screen::Screen,
+    settings::find_profile,
+    simulation,
+    start_up::{Expected, Running},
+    wizard,
+};
+use plan::Plan;
+
+/// Why a set-up ends before it is done, apart from the errors of its stages.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SetupError {
+    #[error("no firmware image for a real ESP8266 was named")]
+    NoImage,
+    #[error("this would replace {}", what.join(" and "))]
+    WouldLose { what: Vec<String> },
+    #[error("{title} is a mains device")]
+    OnMains { title: String },
+    #[error("the flash does not hold what was written: `{region}` differs at {offset:#x}")]
+    ImageNotVerified { region: String, offset: u32 },
+    #[error("the settings do not fit the config partition")]
+    ConfigTooLong(#[source] EncodeError),
+    #[error("cannot save the generated password in `{}`", folder.display())]
+    SavePassword {
+        folder: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("stopped")]
+    Stopped,
+}
+
+/// What the stages share.
+struct Setup<'a> {
+    given: &'a SetupArguments,
+    screen: Screen,
+    cancel: &'a Cancel,
+    narrator: Narrator,
+    answers: Answers,
+    device: Device,
+}
+
+/// What is on the device once it has been written.
+struct Written {
+    info: DeviceInfo,
+    expected: Expected,
+    config: model::Config,
+    firmware: Firmware,
+}
+
+/// Runs the whole set-up.
+///
+/// # Errors
+///
+/// The first thing that stands in the way, with what to do about it.
+pub(crate) fn run(given: &SetupArguments, screen: Screen, cancel: &Cancel) -> Result<(), Failure> {
+    let missing = match (given.simulate && !given.answers.names_a_network(), screen.can_ask()) {
+        (true, _) => Missing::Demo,
+        (false, true) => Missing::Ask,
+        (false, false) => Missing::Refuse,
+    };
+    let mut answers = answers::gather(&given.answers, missing, screen)?;
+    if missing == Missing::Demo {
+        simulation::choose_free_port(&mut answers.settings, given.simulation.bind, screen);
+    }
+    // Judged now, so that a settings error is found with no device at all.
+    let config = answers.config(&model::Config::new("espbroker"))?;
+    let length = slots::encode_sector(&config, 1).map_err(SetupError::ConfigTooLong)?.len();
+    let firmware = match &given.image {
+        Some(path) => Some(Firmware::read(path)?),
+        None if given.simulate => Some(Firmware::for_virtual_device()?),
+        None => None,
+    };
+    let loader = LoaderPlan::new(&given.loader, cancel.clone())?;
+    let plan = |port: &str| {
+        let speed = (loader.expected_loader(), loader.expected_baud());
+        Plan::new(port, firmware.as_ref(), (&config.name, length), speed, test_words(&answers))
+    };
+    if given.dry_run {
+        let port =
+            given.device.port.as_deref().unwrap_or(if given.simulate { "simulated" } else { "the device" });
+        return print_plan(&plan(port), given.json);
+    }
+    confirm_off_mains(given, &answers, screen)?;
+    let device = if given.simulate {
+        Device::Simulated(simulation::start(&given.simulation, given.flash.as_deref(), Some(&config))?)
+    } else {
+        Device::find(&given.device, screen)?
+    };
+    screen.line(plan(device.name()).text());
+    let setup = Setup { given, screen, cancel, narrator: Narrator::new(screen), answers, device };
+    setup.run(&loader, firmware)
+}
+
+impl Setup<'_> {
+    fn run(&self, loader: &LoaderPlan, firmware: Option<Firmware>) -> Result<(), Failure> {
+        let mut events = |event: Event| self.narrator.event(event);
+        let mut session = loader.connect(&self.device, &self.narrator, &mut events)?;
+        let written = self.write(&mut session, firmware)?;
+        let running = follow(session.into_console(), written.expected.clone(), &self.narrator)?;
+        let target = self.target(&running, &written.config);
+        let passed = self.test(&target)?;
+        let password_file = self.save_password(&written.config.name)?;
+        let report = self.report(&written, &running, &target, passed, password_file);
+        self.print(&report)?;
+        self.hold();
+        Ok(())
+    }
+
+    /// Identify, preflight, flash, configure.
+    fn write(&self, session: &mut Session<'_>, firmware: Option<Firmware>) -> Result<Written, Failure> {
+        let narrator = &self.narrator;
+        let info = device::identify(session, narrator)?;
+        let firmware = match firmware {
+            Some(firmware) => firmware,
+            None if preflight::machine(&info) == Target::Virtual => Firmware::for_virtual_device()?,
+            None => return Err(SetupError::NoImage.into()),
+        };
+        let occupancy = self.preflight(session, &info, &firmware)?;
+        let base = base_config(&occupancy);
+        let config = self.answers.config(&base)?;
+        write::write_image(session, &firmware, narrator)?;
+        let written = write_config(session, &occupancy, &config, narrator)?;
+        let expected = Expected {
+            image: Some((firmware.descriptor.length, firmware.descriptor.digest)),
+            config: Some(written),
+            station: config.wifi.is_some(),
+        };
+        Ok(Written { info, expected, config, firmware })
+    }
+
+    fn preflight(
+        &self,
+        session: &mut Session<'_>,
+        info: &DeviceInfo,
+        firmware: &Firmware,
+    ) -> Result<Occupancy, Failure> {
+        let narrator = &self.narrator;
+        narrator.begin("preflight", "looking at what is on the device");
+        let profile = self.answers.settings.profile.as_deref().map(find_profile).transpose()?;
+        for warning in preflight::check(info, firmware, profile.as_ref())? {
+            narrator.above(|screen| screen.warning(warning));
+        }
+        let occupancy = preflight::inspect(session).map_err(FlasherError::from)?;
+        narrator.end(&occupancy.summary());
+        agree_to_lose(occupancy.losses(), self.given.yes, self.screen)?;
+        Ok(occupancy)
+    }
+
+    fn target(&self, running: &Running, config: &model::Config) -> check::Target {
+        let host = running.address.map_or_else(|| "192.168.4.1".to_owned(), |address| address.to_string());
+        check::Target {
+            host,
+            port: running.mqtt_port.unwrap_or(config.broker.mqtt_port),
+            login: self.answers.login.clone(),
+            anonymous_refused: config.broker.anonymous == model::Anonymous::Refused,
+        }
+    }
+
+    fn test(&self, target: &check::Target) -> Result<Passed, Failure> {
+        let passed = self.narrator.step("test", "logging in as a user would", || {
+            let passed = check::run(target)?;
+            let result = passed.checks.join("; ");
+            Ok::<_, check::CheckError>((passed, result))
+        })?;
+        if self.cancel.is_cancelled() { Err(SetupError::Stopped.into()) } else { Ok(passed) }
+    }
+
+    /// Saves a generated password where only this user can read it.
+    fn save_password(&self, name: &str) -> Result<Option<PathBuf>, SetupError> {
+        let Some(login) = self.answers.login.as_ref().filter(|_| self.answers.generated) else {
+            return Ok(None);
+        };
+        let folder = credentials::folder().unwrap_or_default();
+        credentials::save(&folder, name, &login.password)
+            .map(Some)
+            .map_err(|source| SetupError::SavePassword { folder, source })
+    }
+
+    fn report(
+        &self,
+        written: &Written,
+        running: &Running,
+        target: &check::Target,
+        passed: Passed,
+        password_file: Option<PathBuf>,
+    ) -> Report {
+        let (slot, sequence) = written
+            .expected
+            .config
+            .map_or((String::new(), 0), |(slot, sequence, _)| (slot.to_string(), sequence));
+        let device = DeviceReport {
+            name: written.config.name.clone(),
+            mac: to_hex(&written.info.mac, ":"),
+            port: self.device.name().to_owned(),
+            firmware: written.firmware.descriptor.version.clone(),
+            image_sha256: to_hex(&written.firmware.descriptor.digest, ""),
+            config_slot: slot,
+            config_sequence: sequence,
+            heap_free: running.heap_free,
+        };
+        let user = target.login.as_ref().map(|login| login.user.clone());
+        let first = written.config.broker.users.first().map(|user| user.name.clone());
+        let broker = BrokerReport {
+            host: target.host.clone(),
+            port: target.port,
+            user: user.or(first).unwrap_or_default(),
+            password_file,
+        };
+        let mut report = Report::new(device, broker);
+        report.simulated = matches!(self.device, Device::Simulated(_));
+        report.checks = passed.checks;
+        report.round_trip_ms = passed.round_trip.map(|time| rounded(time * 1000));
+        report.steps = self.narrator.ended();
+        report.seconds = rounded(self.narrator.total());
+        report
+    }
+
+    /// A generated password appears on a terminal and nowhere else: stderr may be a log, stdout a file.
+    fn print(&self, report: &Report) -> Result<(), Failure> {
+        if self.given.json {
+            return crate::print_json(report);
+        }
+        let shown =
+            self.answers.login.as_ref().filter(|_| self.answers.generated && self.screen.is_terminal());
+        self.screen.line(report.text(shown.map(|login| login.password.expose().as_str())));
+        if report.simulated && !self.given.hold {
+            self.screen.line("The simulated device ends with this program; --hold keeps it running.");
+        }
+        Ok(())
+    }
+
+    /// Keeps a simulated device running until Ctrl-C.
+    fn hold(&self) {
+        if self.given.hold {
+            self.screen.line("The simulated device keeps running; Ctrl-C ends it.");
+            simulation::wait(self.cancel);
+        }
+    }
+}
+
+/// What a new config starts from: defaults, with the admin key that the device has, so that remote access survives a
+/// second set-up.
+fn base_config(occupancy: &Occupancy) -> model::Config {
+    let mut base = model::Config::new("espbroker");
+    if let Some((_, record)) = occupancy.config() {
+        base.admin_key.clone_from(&record.config.admin_key);
+    }
+    base
+}
+
+/// Asks before anything is lost.
+///
+/// # Errors
+///
+/// When the user says no, or nobody can be asked and `--yes` was not given.
+pub(crate) fn agree_to_lose(losses: Vec<String>, yes: bool, screen: Screen) -> Result<(), Failure> {
+    if losses.is_empty() || yes {
+        return Ok(());
+    }
+    if !screen.can_ask() {
+        return Err(SetupError::WouldLose { what: losses }.into());
+    }
+    screen.warning(format!("this replaces {}", losses.join(" and ")));
+    if wizard::confirm("Go on")? { Ok(()) } else { Err(wizard::WizardError::Declined.into()) }
+}
+
+/// A mains device is never written without a word on it.
+fn confirm_off_mains(given: &SetupArguments, answers: &Answers, screen: Screen) -> Result<(), Failure> {
+    let Some(id) = &answers.settings.profile else { return Ok(()) };
+    let profile = find_profile(id)?;
+    if !profile.mains || given.simulate || given.off_mains {
+        return Ok(());
+    }
+    if !screen.can_ask() {
+        return Err(SetupError::OnMains { title: profile.title }.into());
+    }
+    screen.warning(format!(
+        "{} is a mains device. Its low-voltage side may be live: touching it, or the computer wired to it, can kill. \
+         Unplug it, and power it with 3.3 V from the adapter.",
+        profile.title
+    ));
+    if wizard::confirm("It is unplugged from the mains")? {
+        Ok(())
+    } else {
+        Err(wizard::WizardError::Declined.into())
+    }
+}
+
+fn test_words(answers: &Answers) -> String {
+    match &answers.login {
+        Some(login) => {
+            format!("log in as `{}`, publish, receive; a wrong password must be refused", login.user)
+        }
+        None => "a wrong password must be refused (no password is known here, only hashes)".to_owned(),
+    }
+}
+
+fn print_plan(plan: &Plan, json: bool) -> Result<(), Failure> {
+    if json { crate::print_json(plan) } else { crate::print(&plan.text()) }
+}

@@ -1,0 +1,128 @@
+//! Boot and join: starts the firmware and follows its status lines until it is ready or has failed.
+
+use std::time::{Duration, Instant};
+
+use espbroker_flasher::{
+    FlasherError,
+    boot::{BootLog, BootVerdict, Console, Reset},
+};
+use espbroker_node::status::{ConfigChoice, ImageCheck, Status, WifiState};
+
+use crate::{
+    failure::Failure,
+    narrator::Narrator,
+    start_up::{Expected, Running, StartUp, StartUpError},
+};
+
+/// How long a device may take from reset to ready: joining and DHCP take 4 s, and 10 s at worst, three times.
+const READY_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// How long a device may be silent after its reset before the boot ROM is asked what it did.
+const FIRST_WORD_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How long the user may take to remove the GPIO0 wire and power-cycle the device.
+const USER_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// How long one wait for a line is.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// Resets the device into its firmware and follows it, as the steps `boot` and `join`.
+///
+/// # Errors
+///
+/// The port's, or what the device says it could not do.
+pub(crate) fn follow(
+    mut console: Console<'_>,
+    expected: Expected,
+    narrator: &Narrator,
+) -> Result<Running, Failure> {
+    narrator.begin("boot", "starting the firmware");
+    let by_user = console.reset(BootLog::Skip).map_err(FlasherError::from)? == Reset::ByUser;
+    if by_user {
+        narrator.doing("remove the wire from GPIO0 to GND, and power-cycle the device");
+    }
+    let mut start_up = StartUp::new(expected);
+    let first_word = if by_user { USER_TIMEOUT } else { FIRST_WORD_TIMEOUT };
+    let begun = Instant::now();
+    let mut deadline = begun + first_word;
+    let mut spoken = false;
+    while Instant::now() < deadline {
+        let Some(line) = console.next_line(SLICE).map_err(FlasherError::from)? else { continue };
+        let Ok(Some(status)) = Status::parse(&line) else { continue };
+        narrator.above(|screen| screen.detail(line.trim()));
+        if !spoken {
+            spoken = true;
+            deadline = Instant::now() + READY_TIMEOUT;
+        }
+        let ready = start_up.observe(&status)?;
+        narrate(&status, narrator, &start_up);
+        if let Some(running) = ready {
+            narrator.end(&reached(&running));
+            return Ok(running);
+        }
+    }
+    if !spoken && !by_user {
+        explain_silence(&mut console, narrator)?;
+    }
+    Err(start_up.timed_out(begun.elapsed().as_secs()).into())
+}
+
+fn narrate(status: &Status, narrator: &Narrator, start_up: &StartUp) {
+    match status {
+        Status::Config(ConfigChoice::Loaded { .. }) => {
+            narrator.end(&start_up.verified_words());
+            narrator.begin("join", "joining the Wi-Fi network");
+        }
+        Status::Wifi(WifiState::Failed { reason, attempt, .. }) => {
+            narrator.doing(&format!("attempt {attempt} failed: {reason}; trying again"));
+        }
+        Status::Wifi(WifiState::Joined { .. }) => narrator.doing("joined; waiting for an address"),
+        _ => {}
+    }
+}
+
+fn reached(running: &Running) -> String {
+    let address = running.address.map_or_else(|| "no address".to_owned(), |address| address.to_string());
+    let port = running.mqtt_port.map_or_else(String::new, |port| format!(", MQTT on port {port}"));
+    let heap = running.heap_free.map_or_else(String::new, |heap| format!(", {heap} bytes of heap free"));
+    format!("{address}{port}{heap}")
+}
+
+/// Starts a silent device once more and listens to its boot ROM instead, to say why it is silent.
+fn explain_silence(console: &mut Console<'_>, narrator: &Narrator) -> Result<(), Failure> {
+    narrator.doing("the device is silent; listening to its boot log");
+    let Reset::Done { log: Some(log) } = console.reset(BootLog::Read).map_err(FlasherError::from)? else {
+        return Ok(());
+    };
+    let error = match log.verdict {
+        BootVerdict::Started => StartUpError::StartedSilent,
+        BootVerdict::ChecksumError => StartUpError::BootChecksum,
+        BootVerdict::NothingToStart => StartUpError::NothingToStart,
+        BootVerdict::OtherBootMode(mode) => StartUpError::StaysInLoader { boot_mode: mode.0 },
+        BootVerdict::NoLog => return Ok(()),
+    };
+    Err(error.into())
+}
+
+/// Starts the firmware and takes the length and SHA-256 that it measures of its own image.
+///
+/// # Errors
+///
+/// The port's, or [`StartUpError`] when the firmware does not say.
+pub(crate) fn measured(mut console: Console<'_>, narrator: &Narrator) -> Result<(u32, [u8; 32]), Failure> {
+    narrator.doing("asking the firmware, which measures itself");
+    console.reset(BootLog::Skip).map_err(FlasherError::from)?;
+    let deadline = Instant::now() + READY_TIMEOUT;
+    while Instant::now() < deadline {
+        let Some(line) = console.next_line(SLICE).map_err(FlasherError::from)? else { continue };
+        match Status::parse(&line) {
+            Ok(Some(Status::Image(ImageCheck::Measured { length, sha256, .. }))) => {
+                return Ok((length, sha256));
+            }
+            Ok(Some(Status::Image(_))) => return Err(StartUpError::NoImage.into()),
+            _ => {}
+        }
+    }
+    explain_silence(&mut console, narrator)?;
+    Err(StartUpError::Silent { seconds: READY_TIMEOUT.as_secs() }.into())
+}

@@ -1,0 +1,230 @@
+//! Judges a device's start-up from its status lines: ready, failed for a reason, or not decided yet.
+//!
+//! Pure: lines go in, a verdict comes out; who reads the serial port and for how long is decided elsewhere.
+
+use espbroker_config::slots::Slot;
+use espbroker_node::status::{
+    AccessPointState, ConfigChoice, ImageCheck, ListenFailure, Mode, Service, SlotName, Status, WifiReason,
+    WifiState,
+};
+use std::net::IpAddr;
+
+/// Starts without reaching `ready` after which the device is said to be crashing.
+const STARTS_MAX: u32 = 3;
+
+/// Attempts with the same definite reason after which waiting longer makes no sense.
+const SAME_REASON_MAX: u32 = 2;
+
+/// What the host wrote, to be found again in what the device says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Expected {
+    /// Length and SHA-256 of the image; `None` when only settings were written.
+    pub(crate) image: Option<(u32, [u8; 32])>,
+    /// Slot, sequence number and CRC-32 of the config.
+    pub(crate) config: Option<(Slot, u32, u32)>,
+    /// The config names a network to join.
+    pub(crate) station: bool,
+}
+
+/// What is known once the device is ready.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Running {
+    /// The device's address.
+    pub(crate) address: Option<IpAddr>,
+    /// Port of MQTT over TCP.
+    pub(crate) mqtt_port: Option<u16>,
+    /// Firmware version.
+    pub(crate) version: Option<String>,
+    /// Bytes of heap left.
+    pub(crate) heap_free: Option<u32>,
+    /// The device's own access point, when that is where it is reached.
+    pub(crate) access_point: Option<Vec<u8>>,
+    /// The image in flash was measured by the device and is the one that was written.
+    pub(crate) image_verified: bool,
+    /// The config in use is the one that was written.
+    pub(crate) config_verified: bool,
+}
+
+/// Why a start-up failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum StartUpError {
+    #[error("the device measures another image than was written: sha256 {found}")]
+    ImageDiffers { found: String },
+    #[error("the device finds no espbroker image in its flash")]
+    NoImage,
+    #[error("the device uses other settings than were written: {found}")]
+    ConfigDiffers { found: String },
+    #[error("the access point refuses the passphrase of network `{ssid}` (code {code})")]
+    WrongPassphrase { ssid: String, code: u16 },
+    #[error("the device does not see the network `{ssid}` (code {code})")]
+    NetworkNotFound { ssid: String, code: u16 },
+    #[error("the network `{ssid}` gives the device no address")]
+    NoAddress { ssid: String },
+    #[error("the device cannot join the network `{ssid}`: {reason} (code {code})")]
+    NotJoined { ssid: String, reason: WifiReason, code: u16 },
+    #[error("the device cannot open its {service} port: {port} is {reason}")]
+    PortNotOpen { service: Service, port: u16, reason: ListenFailure },
+    #[error("the device has opened its own access point instead of joining the network")]
+    AccessPointInstead,
+    #[error("the device started {STARTS_MAX} times without becoming ready")]
+    Crashing,
+    #[error("the device said nothing that was understood within {seconds} s of its reset")]
+    Silent { seconds: u64 },
+    #[error("the boot ROM started the firmware, and the firmware says nothing")]
+    StartedSilent,
+    #[error("the boot ROM finds the image damaged (csum err)")]
+    BootChecksum,
+    #[error("the boot ROM finds nothing to start at offset 0")]
+    NothingToStart,
+    #[error("the chip does not start its flash: boot mode {boot_mode}")]
+    StaysInLoader { boot_mode: u8 },
+    #[error("the device did not become ready within {seconds} s; its last word: {last}")]
+    TooSlow { seconds: u64, last: String },
+}
+
+/// A start-up in progress.
+#[derive(Clone, Debug)]
+pub(crate) struct StartUp {
+    expected: Expected,
+    running: Running,
+    ssid: Vec<u8>,
+    starts: u32,
+    failures: Option<(WifiReason, u32)>,
+    last: Option<String>,
+}
+
+impl StartUp {
+    /// Begins to watch.
+    pub(crate) fn new(expected: Expected) -> Self {
+        Self {
+            expected,
+            running: Running::default(),
+            ssid: Vec::new(),
+            starts: 0,
+            failures: None,
+            last: None,
+        }
+    }
+
+    /// Takes one status; `Some` is the end.
+    ///
+    /// # Errors
+    ///
+    /// When the device can no longer become what was asked for.
+    pub(crate) fn observe(&mut self, status: &Status) -> Result<Option<Running>, StartUpError> {
+        self.last = Some(status.to_line().trim_end().to_owned());
+        match status {
+            Status::Boot { version, .. } => {
+                self.starts += 1;
+                self.running.version = Some(version.clone());
+                if self.starts >= STARTS_MAX {
+                    return Err(StartUpError::Crashing);
+                }
+            }
+            Status::Image(check) => self.image(check)?,
+            Status::Config(choice) => self.config(*choice)?,
+            Status::Wifi(state) => self.wifi(state)?,
+            Status::Address { ip, .. } => self.running.address = Some(*ip),
+            Status::AccessPoint(AccessPointState::Up { ssid, ip }) => {
+                self.running.access_point = Some(ssid.clone());
+                self.running.address = Some(*ip);
+            }
+            Status::Listening { service: Service::Mqtt, port } => self.running.mqtt_port = Some(*port),
+            Status::ListenFailed { service, port, reason } => {
+                return Err(StartUpError::PortNotOpen { service: *service, port: *port, reason: *reason });
+            }
+            Status::Heap { free, .. } => self.running.heap_free = Some(*free),
+            Status::Ready { mode: Mode::AccessPoint } if self.expected.station => {
+                return Err(StartUpError::AccessPointInstead);
+            }
+            Status::Ready { .. } => return self.ready().map(Some),
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    /// What to say when `seconds` have passed without an end.
+    pub(crate) fn timed_out(&self, seconds: u64) -> StartUpError {
+        match &self.last {
+            None => StartUpError::Silent { seconds },
+            Some(last) => StartUpError::TooSlow { seconds, last: last.clone() },
+        }
+    }
+
+    /// What the device has confirmed so far, for people.
+    pub(crate) fn verified_words(&self) -> String {
+        let version = self.running.version.as_deref().unwrap_or("?");
+        match (self.running.image_verified, self.running.config_verified) {
+            (true, true) => format!("firmware {version} runs; image and settings verified by the device"),
+            (_, true) => format!("firmware {version} runs; settings verified by the device"),
+            _ => format!("firmware {version} runs"),
+        }
+    }
+
+    fn image(&mut self, check: &ImageCheck) -> Result<(), StartUpError> {
+        let Some((length, digest)) = self.expected.image else { return Ok(()) };
+        match check {
+            ImageCheck::Measured { length: found, sha256, .. } if (*found, *sha256) == (length, digest) => {
+                self.running.image_verified = true;
+                Ok(())
+            }
+            ImageCheck::Measured { sha256, .. } => {
+                Err(StartUpError::ImageDiffers { found: crate::hex::to_hex(sha256, "") })
+            }
+            ImageCheck::NoDescriptor | ImageCheck::Unreadable => Err(StartUpError::NoImage),
+        }
+    }
+
+    fn config(&mut self, choice: ConfigChoice) -> Result<(), StartUpError> {
+        let Some((slot, sequence, crc)) = self.expected.config else { return Ok(()) };
+        let wanted_slot = match slot {
+            Slot::A => SlotName::A,
+            Slot::B => SlotName::B,
+        };
+        if choice == (ConfigChoice::Loaded { slot: wanted_slot, sequence, crc }) {
+            self.running.config_verified = true;
+            return Ok(());
+        }
+        Err(StartUpError::ConfigDiffers { found: Status::Config(choice).to_line().trim_end().to_owned() })
+    }
+
+    fn wifi(&mut self, state: &WifiState) -> Result<(), StartUpError> {
+        let (reason, code) = match state {
+            WifiState::Joining { ssid, .. } => {
+                self.ssid.clone_from(ssid);
+                return Ok(());
+            }
+            WifiState::Joined { .. } => {
+                self.failures = None;
+                return Ok(());
+            }
+            WifiState::Failed { reason, code, .. } | WifiState::Lost { reason, code } => (*reason, *code),
+        };
+        let count = match self.failures {
+            Some((before, count)) if before == reason => count + 1,
+            _ => 1,
+        };
+        self.failures = Some((reason, count));
+        if count < SAME_REASON_MAX {
+            return Ok(());
+        }
+        let ssid = String::from_utf8_lossy(&self.ssid).into_owned();
+        Err(match reason {
+            WifiReason::WrongPassphrase => StartUpError::WrongPassphrase { ssid, code },
+            WifiReason::NetworkNotFound => StartUpError::NetworkNotFound { ssid, code },
+            WifiReason::NoAddress => StartUpError::NoAddress { ssid },
+            _ => StartUpError::NotJoined { ssid, reason, code },
+        })
+    }
+
+    /// `ready` counts only when what was written has been confirmed before.
+    fn ready(&self) -> Result<Running, StartUpError> {
+        if self.expected.image.is_some() && !self.running.image_verified {
+            return Err(StartUpError::NoImage);
+        }
+        if self.expected.config.is_some() && !self.running.config_verified {
+            return Err(StartUpError::ConfigDiffers { found: "none named".to_owned() });
+        }
+        Ok(self.running.clone())
+    }
+}

@@ -1,0 +1,172 @@
+//! Espressif's esptool against the virtual device over RFC 2217: it identifies, writes, verifies, reads and erases,
+//! and the flash file then holds what it wrote, byte for byte.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::process::{self, Background, Failure, Tally, scratch};
+
+/// The version that the checks were made with.
+const VERSION: &str = "5.6.0";
+
+/// An esptool and a virtual device to point it at.
+struct Bench {
+    esptool: PathBuf,
+    port: String,
+    flash: PathBuf,
+    folder: PathBuf,
+    /// `--no-stub` or nothing.
+    mode: &'static [&'static str],
+}
+
+/// Runs all checks, with and without a stub.
+///
+/// # Errors
+///
+/// When Python or esptool cannot be had, or the virtual device does not start.
+pub(crate) fn run(program: &Path, tally: &mut Tally) -> Result<(), Failure> {
+    let esptool = install()?;
+    for (name, mode) in [("boot ROM", &["--no-stub"][..]), ("stub", &[][..])] {
+        let folder = tempfile::tempdir()?;
+        let flash = folder.path().join("flash.bin");
+        let (_device, line) = Background::start(
+            program,
+            &[
+                "simulate".as_ref(),
+                "--rfc2217".as_ref(),
+                "--pace=instant".as_ref(),
+                "--flash".as_ref(),
+                flash.as_os_str(),
+            ],
+        )?;
+        let bench = Bench {
+            esptool: esptool.clone(),
+            port: line.trim().to_owned(),
+            flash,
+            folder: folder.path().to_owned(),
+            mode,
+        };
+        bench.identify(name, tally);
+        bench.write(name, tally);
+        if mode.is_empty() {
+            bench.stub_only(name, tally);
+        }
+    }
+    Ok(())
+}
+impl Bench {
+    /// Runs esptool and returns what it printed.
+    fn esptool(&self, arguments: &[&str]) -> Result<String, Failure> {
+        let common = ["--chip", "esp8266", "--port", &self.port];
+        process::run(Command::new(&self.esptool).args(common).args(self.mode).args(arguments))
+    }
+
+    /// Runs esptool and looks for a text in what it prints.
+    fn says(&self, arguments: &[&str], wanted: &str) -> Result<(), Failure> {
+        let output = self.esptool(arguments)?;
+        if output.contains(wanted) { Ok(()) } else { Err(format!("`{wanted}` is not in:\n{output}").into()) }
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> Result<String, Failure> {
+        let path = self.folder.join(name);
+        fs::write(&path, bytes)?;
+        Ok(path.display().to_string())
+    }
+
+    /// Compares a span of the flash file.
+    fn flash_holds(&self, offset: usize, wanted: &[u8]) -> Result<(), Failure> {
+        let flash = fs::read(&self.flash)?;
+        if flash.get(offset..).and_then(|rest| rest.get(..wanted.len())) == Some(wanted) {
+            Ok(())
+        } else {
+            Err(format!("flash file differs from what was written at: {offset:#x}").into())
+        }
+    }
+
+    fn identify(&self, loader: &str, tally: &mut Tally) {
+        tally.check(&format!("esptool, {loader}: chip-id"), || self.says(&["chip-id"], "Chip ID:"));
+        tally.check(&format!("esptool, {loader}: read-mac"), || self.says(&["read-mac"], "MAC:"));
+        tally.check(&format!("esptool, {loader}: flash-id"), || self.says(&["flash-id"], "4MB"));
+    }
+
+    fn write(&self, loader: &str, tally: &mut Tally) {
+        let written = sample(100_000, 1);
+        tally.check(&format!("esptool, {loader}: write-flash, byte for byte in the flash file"), || {
+            let file = self.file("written.bin", &written)?;
+            self.esptool(&["write-flash", "--flash-size", "keep", "0x10000", &file])?;
+            self.flash_holds(0x1_0000, &written)?;
+            self.flash_holds(0x1_0000 + 0x1_9000, &[0xFF; 4096])
+        });
+        tally.check(&format!("esptool, {loader}: write-flash again over other content"), || {
+            let file = self.file("again.bin", &sample(10_000, 2))?;
+            self.esptool(&["write-flash", "--flash-size", "keep", "0x10000", &file])?;
+            self.flash_holds(0x1_0000, &sample(10_000, 2))
+        });
+    }
+
+    fn stub_only(&self, loader: &str, tally: &mut Tally) {
+        let written = sample(150_000, 3);
+        tally.check(&format!("esptool, {loader}: write-flash at 460800 baud"), || {
+            let file = self.file("fast.bin", &written)?;
+            self.esptool(&["--baud", "460800", "write-flash", "--flash-size", "keep", "0x100000", &file])?;
+            self.flash_holds(0x10_0000, &written)
+        });
+        tally.check(&format!("esptool, {loader}: verify-flash"), || {
+            let file = self.file("fast.bin", &written)?;
+            self.says(&["verify-flash", "--flash-size", "keep", "0x100000", &file], "uccessful")?;
+            let other = self.file("other.bin", &sample(150_000, 4))?;
+            match self.esptool(&["verify-flash", "--flash-size", "keep", "0x100000", &other]) {
+                Ok(output) => Err(format!("other content passed as equal:\n{output}").into()),
+                Err(_) => Ok(()),
+            }
+        });
+        tally.check(&format!("esptool, {loader}: read-flash"), || {
+            let path = self.folder.join("read.bin");
+            self.esptool(&["read-flash", "0x100000", "150000", &path.display().to_string()])?;
+            if fs::read(path)? == written {
+                Ok(())
+            } else {
+                Err("what was read differs from what was written".into())
+            }
+        });
+        tally.check(&format!("esptool, {loader}: erase-region"), || {
+            self.esptool(&["erase-region", "0x100000", "0x2000"])?;
+            self.flash_holds(0x10_0000, &[0xFF; 0x2000])?;
+            self.flash_holds(0x10_2000, written.get(0x2000..).unwrap_or_default())
+        });
+        tally.check(&format!("esptool, {loader}: erase-flash"), || {
+            self.esptool(&["erase-flash"])?;
+            self.flash_holds(0, &vec![0xFF; 0x40_0000])
+        });
+    }
+}
+
+/// A virtual environment with esptool in it, made once.
+fn install() -> Result<PathBuf, Failure> {
+    let folder = scratch().join(format!("esptool-{VERSION}"));
+    let esptool = folder.join("bin/esptool");
+    if !esptool.exists() {
+        process::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+        process::run(Command::new(folder.join("bin/pip")).args([
+            "install",
+            "--quiet",
+            &format!("esptool=={VERSION}"),
+        ]))?;
+    }
+    Ok(esptool)
+}
+
+/// Bytes that look like nothing in particular and do not compress to nothing; the same in every run.
+fn sample(length: usize, seed: u32) -> Vec<u8> {
+    let mut state = seed;
+    std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let [.., low, high] = state.to_be_bytes().map(|byte| byte & 0x7F);
+        low ^ high
+    })
+    .take(length)
+    .collect()
+}

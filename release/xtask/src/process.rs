@@ -1,0 +1,147 @@
+//! Programs that a task starts: their output, their end, and what to say when they are missing.
+
+use std::{
+    ffi::OsStr,
+    io::{self, BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+/// Why a task failed; the text says what to do.
+pub(crate) type Failure = Box<dyn std::error::Error>;
+
+/// The workspace's root.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Where tasks put what can be made again.
+pub(crate) fn scratch() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Builds the release program and returns its path.
+///
+/// # Errors
+///
+/// When the build fails.
+pub(crate) fn program() -> Result<PathBuf, Failure> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    run(Command::new(cargo).current_dir(root()).args(["build", "--release", "--package", "espbroker"]))?;
+    Ok(scratch().join("release").join(format!("espbroker{}", std::env::consts::EXE_SUFFIX)))
+}
+
+/// Runs to the end and returns what was printed on both streams.
+///
+/// # Errors
+///
+/// When the program is missing or ends with another code than 0; the error carries its output.
+pub(crate) fn run(command: &mut Command) -> Result<String, Failure> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output().map_err(|error| missing(&name, &error))?;
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.push_str(&String::from_utf8_lossy(&output.stderr));
+    if output.status.success() {
+        Ok(text)
+    } else {
+        Err(format!("`{name}` ended with {}:\n{text}", output.status).into())
+    }
+}
+
+pub(crate) fn missing(name: &str, error: &io::Error) -> Failure {
+    let install = match name {
+        "mosquitto_pub" | "mosquitto_sub" => "apt-get install mosquitto-clients",
+        "python3" => "apt-get install python3 python3-venv",
+        "tmux" => "apt-get install tmux",
+        "cargo-fuzz" => "cargo install cargo-fuzz --locked",
+        _ => "see CONTRIBUTING.md",
+    };
+    format!("cannot start `{name}` ({error}): {install}").into()
+}
+
+/// A program that runs beside the task and is killed with it.
+pub(crate) struct Background(Child);
+
+impl Background {
+    /// Starts a program and reads its first line of output.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started or ends without printing a line.
+    pub(crate) fn start<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> Result<(Self, String), Failure> {
+        Self::start_in(program, arguments, &[])
+    }
+
+    /// As [`Background::start`], with environment variables.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) fn start_in<S: AsRef<OsStr>>(
+        program: &Path,
+        arguments: &[S],
+        environment: &[(&str, &OsStr)],
+    ) -> Result<(Self, String), Failure> {
+        let name = program.display().to_string();
+        let mut child = Command::new(program)
+            .args(arguments)
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .map_err(|error| missing(&name, &error))?;
+        let stdout = child.stdout.take();
+        let background = Self(child);
+        let mut line = String::new();
+        if let Some(stdout) = stdout {
+            BufReader::new(stdout).read_line(&mut line)?;
+        }
+        if line.is_empty() {
+            Err(format!("`{name}` ended without a word").into())
+        } else {
+            Ok((background, line))
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // Already gone is as good as killed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Counts what passed, and prints it as it happens.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    passed: u32,
+    failed: u32,
+}
+
+impl Tally {
+    /// Runs one check.
+    pub(crate) fn check(&mut self, name: &str, check: impl FnOnce() -> Result<(), Failure>) {
+        match check() {
+            Ok(()) => {
+                self.passed += 1;
+                println!("ok      {name}");
+            }
+            Err(failure) => {
+                self.failed += 1;
+                println!("FAILED  {name}\n{failure}");
+            }
+        }
+    }
+
+    /// Prints the closing line.
+    ///
+    /// # Errors
+    ///
+    /// When anything failed, or nothing ran.
+    pub(crate) fn close(&self) -> Result<(), Failure> {
+        println!("{} passed, {} failed", self.passed, self.failed);
+        if self.failed == 0 && self.passed > 0 { Ok(()) } else { Err("not everything passed".into()) }
+    }
+}
