@@ -10,9 +10,9 @@ use crate::flash_routines::{DEFAULT_SIZE, Flash, FlashFailure};
 use crate::peripherals::Peripherals;
 
 /// First byte of an image that the ROM loads.
-pub const MAGIC: u8 = 0xE9;
+pub(crate) const MAGIC: u8 = 0xE9;
 /// Time from the release of EN to the first byte of the log; a guess, boards differ by their crystal.
-pub const START_TIME: Duration = Duration::from_millis(10);
+pub(crate) const START_TIME: Duration = Duration::from_millis(10);
 
 const CHUNK: usize = 16;
 const CHECKSUM_SEED: u8 = 0xEF;
@@ -22,7 +22,7 @@ const FLASH_STRAP: u8 = 6;
 /// Why the chip was reset, as the ROM prints it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Cause {
+pub(crate) enum Cause {
     /// Supply came.
     PowerOn = 1,
     /// EN was low. A restart by software shows up as this too.
@@ -32,7 +32,7 @@ pub enum Cause {
 /// What GPIO15, GPIO0 and GPIO2 told the ROM at the release of EN; GPIO2 is always high here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Strap {
+pub(crate) enum Strap {
     /// GPIO0 low: serial loader.
     Download = 1,
     /// All as they should be for a start from flash.
@@ -44,11 +44,11 @@ pub enum Strap {
 }
 
 /// What the ROM prints when the straps make it wait for an SDIO host.
-pub const WAITING_FOR_HOST: &[u8] = b"waiting for host\r\n";
+pub(crate) const WAITING_FOR_HOST: &[u8] = b"waiting for host\r\n";
 
 /// How loading went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The ROM jumps to the image's entry point.
     Started {
         /// Where.
@@ -59,13 +59,15 @@ pub enum Outcome {
 }
 
 /// The first lines after a reset.
-pub fn banner(cause: Cause, strap: Strap) -> Vec<u8> {
+pub(crate) fn banner(cause: Cause, strap: Strap) -> Vec<u8> {
     let (cause, strap) = (cause as u8, strap as u8);
-    with_carriage_returns(&format!("\n ets Jan  8 2013,rst cause:{cause}, boot mode:({strap},{FLASH_STRAP})\n\n"))
+    with_carriage_returns(&format!(
+        "\n ets Jan  8 2013,rst cause:{cause}, boot mode:({strap},{FLASH_STRAP})\n\n"
+    ))
 }
 
 /// Loads the image at flash address 0 into RAM; gives the log of it, how it went and when it was done.
-pub fn load(peripherals: &mut Peripherals, now: Duration) -> (Vec<u8>, Outcome, Duration) {
+pub(crate) fn load(peripherals: &mut Peripherals, now: Duration) -> (Vec<u8>, Outcome, Duration) {
     let mut loading = Loading { peripherals, now, next_chunk: 0, before_tail: 0, log: String::new() };
     let outcome = match loading.run() {
         Ok(entry) => Outcome::Started { entry },
@@ -199,9 +201,12 @@ impl Loading<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::nor::{FlashSource, Nor, Pace};
+    use crate::nor::{FlashSource, Nor};
     use crate::peripherals::SharedNor;
+    use crate::timing::Pace;
 
     fn load_from(flash: Vec<u8>) -> (String, Outcome, Peripherals) {
         let source = FlashSource::Bytes(flash);
@@ -286,6 +291,16 @@ mod tests {
             image[8..12].copy_from_slice(&u32::to_le_bytes(address));
             image[12..16].copy_from_slice(&u32::to_le_bytes(length));
             assert_eq!(load_from(image).1, Outcome::Stuck);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn any_flash_boots_or_does_not(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mut flash = vec![MAGIC];
+            flash.extend(bytes);
+            load_from(flash);
         }
     }
 }

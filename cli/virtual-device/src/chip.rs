@@ -22,10 +22,11 @@ use crate::loader::rom::{RECEIVE_QUEUE, RomLoader};
 use crate::loader::stub::Stub;
 use crate::loader::{Next, Reaction};
 use crate::peripherals::{Peripherals, SharedNor};
+use crate::timing::Pace;
 use crate::uart::{self, Autobaud, Symbol, Wire};
 
 /// Code that runs on the chip after the boot ROM jumped to it; dropping it is a reset.
-pub trait Firmware: Send {
+pub(crate) trait Firmware: Send {
     /// Takes what the firmware has written to its console since; 0 when nothing.
     fn console_read(&mut self, buffer: &mut [u8]) -> usize;
     /// Gives it what came in on its console.
@@ -35,7 +36,7 @@ pub trait Firmware: Send {
 }
 
 /// Finds out what the image in flash is and starts it; `None` for code that this device cannot run.
-pub type Launcher = Box<dyn FnMut(&SharedNor, Cause) -> Option<Box<dyn Firmware>> + Send>;
+pub(crate) type Launcher = Box<dyn FnMut(&SharedNor, Cause) -> Option<Box<dyn Firmware>> + Send>;
 
 enum Cpu {
     Unpowered,
@@ -61,7 +62,7 @@ enum Then {
 }
 
 /// A virtual ESP8266 with its flash, its board's wiring and the adapter at the other end of the line.
-pub struct Chip {
+pub(crate) struct Chip {
     now: Duration,
     wiring: Wiring,
     pins: Pins,
@@ -87,16 +88,20 @@ pub struct Chip {
 
 impl fmt::Debug for Chip {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Chip").field("now", &self.now).field("strap", &self.strap).finish_non_exhaustive()
+        formatter
+            .debug_struct("Chip")
+            .field("now", &self.now)
+            .field("strap", &self.strap)
+            .finish_non_exhaustive()
     }
 }
 
 impl Chip {
     /// A chip on a plugged-in board: it gets power at time 0.
-    pub fn new(
+    pub(crate) fn new(
         mut peripherals: Peripherals,
         wiring: Wiring,
-        pace: uart::Pace,
+        pace: Pace,
         faults: Faults,
         launcher: Launcher,
     ) -> Self {
@@ -126,27 +131,27 @@ impl Chip {
     }
 
     /// Time since the device was made.
-    pub const fn now(&self) -> Duration {
+    pub(crate) const fn now(&self) -> Duration {
         self.now
     }
 
     /// The flash chip.
-    pub const fn nor(&self) -> &SharedNor {
+    pub(crate) const fn nor(&self) -> &SharedNor {
         &self.peripherals.nor
     }
 
     /// Whether the adapter is there.
-    pub const fn is_plugged(&self) -> bool {
+    pub(crate) const fn is_plugged(&self) -> bool {
         self.plugged
     }
 
     /// Whether firmware runs, so that the chip has to be polled in real time.
-    pub const fn runs_firmware(&self) -> bool {
+    pub(crate) const fn runs_firmware(&self) -> bool {
         matches!(self.cpu, Cpu::Firmware(_))
     }
 
     /// Takes the supply away and gives it back; also ends a power cut. RAM and what was on the line are lost.
-    pub fn power_cycle(&mut self) {
+    pub(crate) fn power_cycle(&mut self) {
         self.lose_power(self.now);
         self.peripherals.nor.lock().power_cycle();
         if self.plugged {
@@ -159,7 +164,7 @@ impl Chip {
     }
 
     /// Pulls the adapter, which also carries the supply.
-    pub fn unplug(&mut self) {
+    pub(crate) fn unplug(&mut self) {
         self.plugged = false;
         self.received.clear();
         self.to_device.cut(self.now);
@@ -167,7 +172,7 @@ impl Chip {
     }
 
     /// Puts the adapter back, with both lines released.
-    pub fn plug_in(&mut self) {
+    pub(crate) fn plug_in(&mut self) {
         self.plugged = true;
         self.faults.plugged_in();
         self.pins = Pins::default();
@@ -175,7 +180,7 @@ impl Chip {
     }
 
     /// Changes DTR and RTS, both at once.
-    pub fn set_lines(&mut self, lines: ControlLines) {
+    pub(crate) fn set_lines(&mut self, lines: ControlLines) {
         let before = self.pins;
         self.pins = self.wiring.pins(lines);
         if matches!(self.cpu, Cpu::Unpowered) {
@@ -192,12 +197,12 @@ impl Chip {
     }
 
     /// The adapter's rate for both directions, from the next byte on.
-    pub const fn set_host_baud(&mut self, baud: u32) {
+    pub(crate) const fn set_host_baud(&mut self, baud: u32) {
         self.host_baud = baud;
     }
 
     /// Puts bytes from the host on the line; gives when the last one is through.
-    pub fn host_write(&mut self, bytes: &[u8]) -> Duration {
+    pub(crate) fn host_write(&mut self, bytes: &[u8]) -> Duration {
         for &byte in bytes {
             for passed in self.faults.pass(Direction::ToDevice, byte, self.host_baud) {
                 self.to_device.send(passed, self.host_baud, self.now);
@@ -208,12 +213,12 @@ impl Chip {
     }
 
     /// When everything that the host wrote is through.
-    pub const fn host_write_done_at(&self) -> Duration {
+    pub(crate) const fn host_write_done_at(&self) -> Duration {
         self.to_device.free_at()
     }
 
     /// Takes what has arrived at the host.
-    pub fn host_read(&mut self, buffer: &mut [u8]) -> usize {
+    pub(crate) fn host_read(&mut self, buffer: &mut [u8]) -> usize {
         let count = buffer.len().min(self.received.len());
         for (target, byte) in buffer.iter_mut().zip(self.received.drain(..count)) {
             *target = byte;
@@ -222,22 +227,22 @@ impl Chip {
     }
 
     /// Whether something has arrived at the host.
-    pub fn has_received(&self) -> bool {
+    pub(crate) fn has_received(&self) -> bool {
         !self.received.is_empty()
     }
 
     /// Throws away what has arrived at the host.
-    pub fn discard_received(&mut self) {
+    pub(crate) fn discard_received(&mut self) {
         self.received.clear();
     }
 
     /// When the chip will do or send something of its own accord next; `None` when only the host can change that.
-    pub fn next_event(&self) -> Option<Duration> {
+    pub(crate) fn next_event(&self) -> Option<Duration> {
         [self.next_step(), self.to_host.peek().map(|symbol| symbol.at)].into_iter().flatten().min()
     }
 
     /// Lets time pass until `to`; going back does nothing.
-    pub fn advance(&mut self, to: Duration) {
+    pub(crate) fn advance(&mut self, to: Duration) {
         while let Some(at) = self.next_step().filter(|&at| at <= to) {
             // Bytes that reached the host before this step were sampled at the rates of their time.
             self.deliver(at);

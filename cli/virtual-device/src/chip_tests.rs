@@ -1,7 +1,7 @@
 use espbroker_flasher::protocol::{Command, Opcode, Refusal, Response};
 
 use super::*;
-use crate::nor::{self, FlashSource, Nor};
+use crate::nor::{FlashSource, Nor};
 
 struct Bench {
     chip: Chip,
@@ -37,11 +37,12 @@ fn tiny_image() -> Vec<u8> {
 
 impl Bench {
     fn new(flash: Vec<u8>, faults: Vec<Fault>) -> Self {
-        let nor = Nor::new(FlashSource::Bytes(flash), 0x40_0000, [0xEF, 0x40, 0x16], nor::Pace::RealTime, 3).unwrap();
+        let nor =
+            Nor::new(FlashSource::Bytes(flash), 0x40_0000, [0xEF, 0x40, 0x16], Pace::RealTime, 3).unwrap();
         let peripherals = Peripherals::new(SharedNor::new(nor), [0x5C, 0xCF, 0x7F, 1, 2, 3]);
         let launcher: Launcher = Box::new(|_, _| Some(Box::new(Echo(b"hello\r\n".to_vec()))));
         let faults = Faults::new(faults, 4);
-        let chip = Chip::new(peripherals, Wiring::AutoReset, uart::Pace::RealTime, faults, launcher);
+        let chip = Chip::new(peripherals, Wiring::AutoReset, Pace::RealTime, faults, launcher);
         Self { chip, decoder: slip::Decoder::new(0x8000) }
     }
 
@@ -96,7 +97,10 @@ fn power_up_with_released_lines_starts_what_is_in_flash_and_then_its_console() {
     let mut bench = Bench::new(tiny_image(), vec![]);
     bench.chip.set_host_baud(74_880);
     let log = String::from_utf8(bench.pass(60)).unwrap();
-    assert!(log.starts_with("\r\n ets Jan  8 2013,rst cause:1, boot mode:(3,6)\r\n\r\nload 0x40100000, len 16"), "{log}");
+    assert!(
+        log.starts_with("\r\n ets Jan  8 2013,rst cause:1, boot mode:(3,6)\r\n\r\nload 0x40100000, len 16"),
+        "{log}"
+    );
     assert!(log.ends_with("csum 0xef\r\n"), "{log}");
     bench.chip.set_host_baud(115_200);
     assert!(bench.chip.runs_firmware());
@@ -164,7 +168,9 @@ fn a_byte_takes_its_time_both_ways() {
     bench.sync();
     let data = Command::MemData { sequence: 0, block: vec![0x55; 0x1800].into() };
     let request = slip::encode(&data.to_bytes()).len();
-    bench.ask(&Command::MemBegin { size: 0x1800, blocks: 1, block_size: 0x1800, address: 0x3FFE_8000 }, 20).unwrap();
+    bench
+        .ask(&Command::MemBegin { size: 0x1800, blocks: 1, block_size: 0x1800, address: 0x3FFE_8000 }, 20)
+        .unwrap();
     assert!(request > 6144);
     assert_eq!(bench.ask(&data, 530), None, "6,170 bytes at 115200 baud are 535 ms");
     assert_eq!(bench.frames(20).len(), 1);
@@ -205,7 +211,9 @@ fn a_stub_greets_changes_the_rate_and_leaves_by_reset_only() {
     bench.reset_into_loader();
     bench.sync();
     let entry = 0x4010_C504;
-    bench.ask(&Command::MemBegin { size: 8, blocks: 1, block_size: 0x1800, address: 0x4010_C500 }, 20).unwrap();
+    bench
+        .ask(&Command::MemBegin { size: 8, blocks: 1, block_size: 0x1800, address: 0x4010_C500 }, 20)
+        .unwrap();
     bench.ask(&Command::MemData { sequence: 0, block: vec![1; 8].into() }, 20).unwrap();
     bench.send(&Command::MemEnd { stay: 0, entry });
     let frames = bench.frames(50);
@@ -239,7 +247,10 @@ fn power_cut_unplugging_and_their_ends() {
     bench.reset_into_loader();
     bench.sync();
     bench.chip.nor().lock().cut_power_after(1);
-    assert_eq!(bench.ask(&Command::FlashBegin { erase_size: 8192, blocks: 8, block_size: 0x400, offset: 0 }, 500), None);
+    assert_eq!(
+        bench.ask(&Command::FlashBegin { erase_size: 8192, blocks: 8, block_size: 0x400, offset: 0 }, 500),
+        None
+    );
     assert_eq!(bench.ask(&Command::Sync, 500), None);
     bench.chip.power_cycle();
     bench.reset_into_loader();
@@ -282,7 +293,9 @@ fn stub_errors_carry_stub_codes_after_a_start_and_a_dead_stub_stays_silent() {
     bench.sync();
     let md5 = Command::SpiFlashMd5 { offset: 0, size: 4 };
     assert_eq!(bench.ask(&md5, 50).unwrap().refusal(), Some(Refusal::InvalidMessage));
-    bench.ask(&Command::MemBegin { size: 4, blocks: 1, block_size: 0x1800, address: 0x4010_D004 }, 20).unwrap();
+    bench
+        .ask(&Command::MemBegin { size: 4, blocks: 1, block_size: 0x1800, address: 0x4010_D004 }, 20)
+        .unwrap();
     bench.ask(&Command::MemData { sequence: 0, block: vec![1; 4].into() }, 20).unwrap();
     bench.send(&Command::MemEnd { stay: 0, entry: 0x4010_D004 });
     assert_eq!(bench.frames(100).len(), 1, "the reply to MEM_END and no greeting");

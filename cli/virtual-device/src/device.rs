@@ -15,10 +15,10 @@ use espbroker_host::Ports;
 use crate::chip::{Chip, Launcher};
 use crate::fault::{Fault, Faults};
 use crate::lines::Wiring;
-use crate::nor::{self, FlashSource, Nor, StorageError};
+use crate::nor::{FlashSource, Nor, StorageError};
 use crate::peripherals::{Peripherals, SharedNor};
+use crate::timing::Timing;
 use crate::transport::VirtualTransport;
-use crate::uart;
 use crate::wifi::SimulatedWifi;
 
 /// How often running firmware is asked for console output.
@@ -34,15 +34,6 @@ pub enum Clock {
     Real,
     /// The calls of the transport.
     Simulated,
-}
-
-/// How long serial line and flash take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Timing {
-    /// The serial line.
-    pub uart: uart::Pace,
-    /// Erasing and programming.
-    pub nor: nor::Pace,
 }
 
 /// What kind of device.

@@ -86,7 +86,7 @@ pub enum Fault {
 
 /// The line's and the loader's faults, with how far they have come.
 #[derive(Debug)]
-pub struct Faults {
+pub(crate) struct Faults {
     planned: Vec<Fault>,
     to_device: u64,
     to_host: u64,
@@ -95,12 +95,12 @@ pub struct Faults {
 
 impl Faults {
     /// Everything in `planned` is still to come; `seed` decides what noise looks like.
-    pub const fn new(planned: Vec<Fault>, seed: u64) -> Self {
+    pub(crate) const fn new(planned: Vec<Fault>, seed: u64) -> Self {
         Self { planned, to_device: 0, to_host: 0, random: Random::new(seed) }
     }
 
     /// What becomes of one byte sent at `baud`.
-    pub fn pass(&mut self, direction: Direction, byte: u8, baud: u32) -> Vec<u8> {
+    pub(crate) fn pass(&mut self, direction: Direction, byte: u8, baud: u32) -> Vec<u8> {
         let counter = match direction {
             Direction::ToDevice => &mut self.to_device,
             Direction::ToHost => &mut self.to_host,
@@ -131,18 +131,18 @@ impl Faults {
     }
 
     /// Whether the adapter is gone by now.
-    pub fn unplugged(&self) -> bool {
+    pub(crate) fn unplugged(&self) -> bool {
         let passed = self.to_device + self.to_host;
         self.planned.iter().any(|fault| matches!(fault, Fault::UnplugAfterBytes(limit) if passed >= *limit))
     }
 
     /// The adapter was plugged in again.
-    pub fn plugged_in(&mut self) {
+    pub(crate) fn plugged_in(&mut self) {
         self.planned.retain(|fault| !matches!(fault, Fault::UnplugAfterBytes(_)));
     }
 
     /// How much later the reply to `opcode` is sent; counts down.
-    pub fn delay(&mut self, opcode: u8) -> Duration {
+    pub(crate) fn delay(&mut self, opcode: u8) -> Duration {
         let mut delay = Duration::ZERO;
         for fault in &mut self.planned {
             if let Fault::LateReply { opcode: late, delay: by, times } = fault
@@ -157,7 +157,7 @@ impl Faults {
     }
 
     /// Whether `fault` is planned.
-    pub fn has(&self, fault: &Fault) -> bool {
+    pub(crate) fn has(&self, fault: &Fault) -> bool {
         self.planned.contains(fault)
     }
 }

@@ -72,7 +72,11 @@ impl Firmware for Running {
 struct FirmwareFlash(SharedNor);
 
 impl FirmwareFlash {
-    fn run(&self, offset: u32, work: impl FnOnce(&mut Flash<'_>) -> crate::flash_routines::FlashResult) -> Result<(), FlashError> {
+    fn run(
+        &self,
+        offset: u32,
+        work: impl FnOnce(&mut Flash<'_>) -> crate::flash_routines::FlashResult,
+    ) -> Result<(), FlashError> {
         let nor = self.0.lock();
         let size = nor.size();
         let start = nor.busy_until();

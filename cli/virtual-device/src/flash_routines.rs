@@ -10,32 +10,34 @@ use std::time::Duration;
 use crate::nor::{BLOCK, Erase, Nor, PAGE, SECTOR, STATUS_BUSY, STATUS_PROTECTION};
 
 /// Flash size that the ROM takes for granted until it is told otherwise.
-pub const DEFAULT_SIZE: u32 = 0x40_0000;
+pub(crate) const DEFAULT_SIZE: u32 = 0x40_0000;
+/// As far as three address bytes reach.
+pub(crate) const LARGEST_SIZE: u32 = 0x100_0000;
 /// Time on the controller's pins for 32 bytes of read: 13 MHz clock, 36 bytes, and the ROM around it.
 const CHUNK_TIME: Duration = Duration::from_micros(30);
 /// Sectors in a block.
 const BLOCK_SECTORS: u32 = BLOCK / SECTOR;
 
 /// What a flash routine reports; `Err` is the ROM's result 1.
-pub type FlashResult = Result<(), FlashFailure>;
+pub(crate) type FlashResult = Result<(), FlashFailure>;
 
 /// The routine gave up: address out of range or not aligned, chip protected, worn out or without supply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FlashFailure;
+pub(crate) struct FlashFailure;
 
 /// A flash chip in the hands of the CPU.
 #[derive(Debug)]
-pub struct Flash<'a> {
+pub(crate) struct Flash<'a> {
     nor: MutexGuard<'a, Nor>,
     size: u32,
     /// The CPU's time, which the routines move on.
-    pub now: Duration,
+    pub(crate) now: Duration,
 }
 
 impl<'a> Flash<'a> {
-    /// Starts to use `nor` at `now`; addresses from `size` on are refused.
-    pub const fn new(nor: MutexGuard<'a, Nor>, size: u32, now: Duration) -> Self {
-        Self { nor, size, now }
+    /// Starts to use `nor` at `now`; addresses from `size` or [`LARGEST_SIZE`] on are refused.
+    pub(crate) fn new(nor: MutexGuard<'a, Nor>, size: u32, now: Duration) -> Self {
+        Self { nor, size: size.min(LARGEST_SIZE), now }
     }
 
     /// Waits for the end of what the flash is doing.
@@ -45,12 +47,12 @@ impl<'a> Flash<'a> {
     }
 
     /// `SPIUnlock`: clears the protection bits.
-    pub fn unlock(&mut self) -> FlashResult {
+    pub(crate) fn unlock(&mut self) -> FlashResult {
         self.write_status(0)
     }
 
     /// `SPILock`: protects everything.
-    pub fn lock(&mut self) -> FlashResult {
+    pub(crate) fn lock(&mut self) -> FlashResult {
         self.write_status(STATUS_PROTECTION)
     }
 
@@ -65,17 +67,17 @@ impl<'a> Flash<'a> {
     }
 
     /// `SPIEraseSector`, with the sector's number.
-    pub fn erase_sector(&mut self, sector: u32) -> FlashResult {
+    pub(crate) fn erase_sector(&mut self, sector: u32) -> FlashResult {
         self.erase(sector < self.size / SECTOR, Erase::Sector(sector.wrapping_mul(SECTOR)))
     }
 
     /// `SPIEraseBlock`, with the block's number.
-    pub fn erase_block(&mut self, block: u32) -> FlashResult {
+    pub(crate) fn erase_block(&mut self, block: u32) -> FlashResult {
         self.erase(block < self.size / BLOCK, Erase::Block(block.wrapping_mul(BLOCK)))
     }
 
     /// `SPIEraseChip`.
-    pub fn erase_chip(&mut self) -> FlashResult {
+    pub(crate) fn erase_chip(&mut self) -> FlashResult {
         self.erase(true, Erase::Chip)
     }
 
@@ -92,7 +94,7 @@ impl<'a> Flash<'a> {
     /// `SPIEraseArea`, with its bug: the sectors up to the first block boundary (all of them, if the area ends before
     /// it) are erased and then forgotten to be counted, so that as many too many are erased behind the area. Only one
     /// sector is therefore two. Running past the flash's end is a failure, after everything before it was erased.
-    pub fn erase_area(&mut self, address: u32, length: u32) -> FlashResult {
+    pub(crate) fn erase_area(&mut self, address: u32, length: u32) -> FlashResult {
         if address.checked_add(length).is_none_or(|end| end > self.size) || !address.is_multiple_of(SECTOR) {
             return Err(FlashFailure);
         }
@@ -119,7 +121,7 @@ impl<'a> Flash<'a> {
     }
 
     /// `SPIWrite`: programs page by page.
-    pub fn write(&mut self, address: u32, bytes: &[u8]) -> FlashResult {
+    pub(crate) fn write(&mut self, address: u32, bytes: &[u8]) -> FlashResult {
         let length = u32::try_from(bytes.len()).map_err(|_| FlashFailure)?;
         if address.checked_add(length).is_none_or(|end| end > self.size) {
             return Err(FlashFailure);
@@ -140,7 +142,7 @@ impl<'a> Flash<'a> {
     }
 
     /// `SPIRead`: fills `buffer`.
-    pub fn read(&mut self, address: u32, buffer: &mut [u8]) -> FlashResult {
+    pub(crate) fn read(&mut self, address: u32, buffer: &mut [u8]) -> FlashResult {
         let length = u32::try_from(buffer.len()).map_err(|_| FlashFailure)?;
         if address.checked_add(length).is_none_or(|end| end > self.size) {
             return Err(FlashFailure);
@@ -155,8 +157,9 @@ impl<'a> Flash<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nor::{FlashSource, Pace};
+    use crate::nor::FlashSource;
     use crate::peripherals::SharedNor;
+    use crate::timing::Pace;
 
     const SECTORS: u32 = DEFAULT_SIZE / SECTOR;
 
@@ -172,7 +175,8 @@ mod tests {
 
     fn erase_area(sector: u32, sectors: u32) -> (FlashResult, Vec<u32>) {
         let nor = full(Pace::Instant);
-        let result = Flash::new(nor.lock(), DEFAULT_SIZE, Duration::ZERO).erase_area(sector * SECTOR, sectors * SECTOR);
+        let result = Flash::new(nor.lock(), DEFAULT_SIZE, Duration::ZERO)
+            .erase_area(sector * SECTOR, sectors * SECTOR);
         (result, erased(&nor))
     }
 
@@ -183,14 +187,20 @@ mod tests {
         assert_eq!(erase_area(0, 0), (Ok(()), vec![]));
         assert_eq!(erase_area(3, 20), (Ok(()), (3..36).collect()), "13 up to the boundary, then 20 more");
         assert_eq!(erase_area(16, 40), (Ok(()), (16..72).collect()));
-        assert_eq!(erase_area(1023, 1), (Err(FlashFailure), vec![1023]), "the last sector works and is refused");
+        assert_eq!(
+            erase_area(1023, 1),
+            (Err(FlashFailure), vec![1023]),
+            "the last sector works and is refused"
+        );
     }
 
     #[test]
     fn a_crooked_or_too_high_address_erases_nothing() {
         let nor = full(Pace::Instant);
         let mut flash = Flash::new(nor.lock(), DEFAULT_SIZE, Duration::ZERO);
-        for (address, length) in [(1, 4096), (DEFAULT_SIZE, 4096), (u32::MAX - 4095, 4096), (0, DEFAULT_SIZE + 1)] {
+        for (address, length) in
+            [(1, 4096), (DEFAULT_SIZE, 4096), (u32::MAX - 4095, 4096), (0, DEFAULT_SIZE + 1)]
+        {
             assert_eq!(flash.erase_area(address, length), Err(FlashFailure));
         }
         drop(flash);

@@ -7,8 +7,8 @@
 
 use espbroker_config::flash_map::FlashMap;
 use espbroker_config::image::{
-    BootHeader, DESCRIPTOR_LENGTH, Fields, SealError, Target, boot::BuildError as BootImageError, boot::Segment,
-    boot_image, seal,
+    BootHeader, DESCRIPTOR_LENGTH, Fields, SealError, Target, boot::BuildError as BootImageError,
+    boot::Segment, boot_image, seal,
 };
 
 use crate::random::Random;

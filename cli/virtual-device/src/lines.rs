@@ -10,7 +10,7 @@ use std::time::Duration;
 use espbroker_flasher::transport::ControlLines;
 
 /// How long EN stays low after its transistor let go: 10 kOhm and 100 nF.
-pub const EN_RISE_TIME: Duration = Duration::from_millis(1);
+pub(crate) const EN_RISE_TIME: Duration = Duration::from_millis(1);
 
 /// What is connected to EN and GPIO0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -35,16 +35,16 @@ pub enum FlashButton {
 
 /// The state of the two pins, changed by the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Pins {
+pub(crate) struct Pins {
     /// EN is pulled low: reset.
-    pub reset: bool,
+    pub(crate) reset: bool,
     /// GPIO0 is pulled low.
     pub gpio0_low: bool,
 }
 
 impl Wiring {
     /// What the control lines do to the pins.
-    pub const fn pins(self, lines: ControlLines) -> Pins {
+    pub(crate) const fn pins(self, lines: ControlLines) -> Pins {
         match self {
             Self::AutoReset => Pins { reset: lines.rts && !lines.dtr, gpio0_low: lines.dtr && !lines.rts },
             Self::Manual(_) => Pins { reset: false, gpio0_low: false },
@@ -52,7 +52,7 @@ impl Wiring {
     }
 
     /// Whether a start finds GPIO0 low, given the pins and whether flash begins with an image.
-    pub const fn download(self, pins: Pins, flashed: Flashed) -> bool {
+    pub(crate) const fn download(self, pins: Pins, flashed: Flashed) -> bool {
         match (self, flashed) {
             (Self::AutoReset, _) => pins.gpio0_low,
             (Self::Manual(FlashButton::Held), _) => true,
@@ -65,7 +65,7 @@ impl Wiring {
 
 /// Whether flash begins with the magic byte of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flashed {
+pub(crate) enum Flashed {
     /// It does.
     Yes,
     /// It is blank or something else.

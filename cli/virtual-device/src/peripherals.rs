@@ -15,37 +15,37 @@ use crate::spi::Spi;
 use crate::uart;
 
 /// Data RAM that a loader may fill: the user's 80 KiB and the ROM's 16 KiB.
-pub const DRAM: Range<u32> = 0x3FFE_8000..0x4000_0000;
+pub(crate) const DRAM: Range<u32> = 0x3FFE_8000..0x4000_0000;
 /// Instruction RAM, with both blocks that could be cache.
-pub const IRAM: Range<u32> = 0x4010_0000..0x4011_0000;
+pub(crate) const IRAM: Range<u32> = 0x4010_0000..0x4011_0000;
 
 /// The flash chip, shared between the loader, the flash controller and running firmware.
 #[derive(Clone, Debug)]
-pub struct SharedNor(Arc<Mutex<Nor>>);
+pub(crate) struct SharedNor(Arc<Mutex<Nor>>);
 
 impl SharedNor {
     /// Shares `nor`.
-    pub fn new(nor: Nor) -> Self {
+    pub(crate) fn new(nor: Nor) -> Self {
         Self(Arc::new(Mutex::new(nor)))
     }
 
     /// Waits for the others to be done with it. A holder that panicked leaves the array as it was.
-    pub fn lock(&self) -> MutexGuard<'_, Nor> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Nor> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// All that has an address.
 #[derive(Debug)]
-pub struct Peripherals {
+pub(crate) struct Peripherals {
     /// The flash chip on the controller's pins.
-    pub nor: SharedNor,
+    pub(crate) nor: SharedNor,
     /// The flash controller.
-    pub spi: Spi,
+    pub(crate) spi: Spi,
     /// UART0's clock divider.
-    pub divider: u32,
+    pub(crate) divider: u32,
     /// What [`CHIP_MAGIC_REGISTER`] holds.
-    pub magic: u32,
+    pub(crate) magic: u32,
     efuse: [u32; 4],
     dram: Vec<u8>,
     iram: Vec<u8>,
@@ -54,7 +54,7 @@ pub struct Peripherals {
 
 impl Peripherals {
     /// A chip with this MAC address and flash, before its first start.
-    pub fn new(nor: SharedNor, mac: [u8; 6]) -> Self {
+    pub(crate) fn new(nor: SharedNor, mac: [u8; 6]) -> Self {
         let length = |range: &Range<u32>| (range.end - range.start) as usize;
         Self {
             nor,
@@ -69,14 +69,14 @@ impl Peripherals {
     }
 
     /// Registers as after a reset; RAM keeps what it held, as on the chip.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.spi = Spi::default();
         self.divider = uart::BOOT_DIVIDER;
         self.others.clear();
     }
 
     /// Reads a word; the two lowest address bits do not count.
-    pub fn read(&self, address: u32) -> u32 {
+    pub(crate) fn read(&self, address: u32) -> u32 {
         let address = address & !3;
         if let Some(bytes) = self.ram(address, 4) {
             return bytes.try_into().map_or(0, u32::from_le_bytes);
@@ -94,7 +94,7 @@ impl Peripherals {
     }
 
     /// Writes a word at `now`; writes to ROM and eFuses do nothing.
-    pub fn write(&mut self, address: u32, value: u32, now: Duration) {
+    pub(crate) fn write(&mut self, address: u32, value: u32, now: Duration) {
         let address = address & !3;
         if self.load(address, &value.to_le_bytes()) {
             return;
@@ -111,11 +111,12 @@ impl Peripherals {
     }
 
     /// Copies `bytes` into RAM; false when not all of it is RAM, and then nothing is copied.
-    pub fn load(&mut self, address: u32, bytes: &[u8]) -> bool {
-        let target = [(&DRAM, &mut self.dram), (&IRAM, &mut self.iram)].into_iter().find_map(|(range, memory)| {
-            let start = address.checked_sub(range.start)? as usize;
-            memory.get_mut(start..start.checked_add(bytes.len())?)
-        });
+    pub(crate) fn load(&mut self, address: u32, bytes: &[u8]) -> bool {
+        let target =
+            [(&DRAM, &mut self.dram), (&IRAM, &mut self.iram)].into_iter().find_map(|(range, memory)| {
+                let start = address.checked_sub(range.start)? as usize;
+                memory.get_mut(start..start.checked_add(bytes.len())?)
+            });
         match target {
             Some(target) => {
                 target.copy_from_slice(bytes);
@@ -126,7 +127,7 @@ impl Peripherals {
     }
 
     /// `length` bytes of RAM from `address` on; `None` when not all of it is RAM.
-    pub fn ram(&self, address: u32, length: usize) -> Option<&[u8]> {
+    pub(crate) fn ram(&self, address: u32, length: usize) -> Option<&[u8]> {
         [(&DRAM, &self.dram), (&IRAM, &self.iram)].into_iter().find_map(|(range, memory)| {
             let start = address.checked_sub(range.start)? as usize;
             memory.get(start..start.checked_add(length)?)
@@ -149,7 +150,8 @@ fn efuse(mac: [u8; 6]) -> [u32; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nor::{FlashSource, Pace};
+    use crate::nor::FlashSource;
+    use crate::timing::Pace;
 
     fn peripherals() -> Peripherals {
         let nor = Nor::new(FlashSource::Blank, 0x10_0000, [0xEF, 0x40, 0x14], Pace::Instant, 0).unwrap();

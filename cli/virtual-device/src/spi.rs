@@ -8,14 +8,14 @@
 use std::time::Duration;
 
 use espbroker_flasher::protocol::spi::{
-    ADDR, BASE, CMD_RDSR, CMD_SE, CMD_USR, CMD_WREN, RD_STATUS, USER, USER_ADDR, USER_COMMAND, USER_MISO, USER1,
-    USER2, W0,
+    ADDR, BASE, CMD_RDSR, CMD_SE, CMD_USR, CMD_WREN, RD_STATUS, USER, USER_ADDR, USER_COMMAND, USER_MISO,
+    USER1, USER2, W0,
 };
 
 use crate::nor::{Erase, Nor};
 
 /// Bytes of register space.
-pub const LENGTH: u32 = 0x100;
+pub(crate) const LENGTH: u32 = 0x100;
 /// Controller state; 0 is idle, which is what every reader finds.
 const STATE: u32 = BASE + 0xF8;
 const CMD: u32 = BASE;
@@ -34,13 +34,14 @@ const USER_MOSI: u32 = 1 << 27;
 const USER_MOSI_HIGH: u32 = 1 << 25;
 const USER_MISO_HIGH: u32 = 1 << 24;
 
-/// Bytes in W0-W15, and in W8-W15.
-const BUFFER: usize = 64;
+/// Behind W15.
+const BUFFER_END: u32 = W0 + 64;
+/// Bytes in W0-W7, and in W8-W15.
 const BUFFER_HALF: usize = 32;
 
 /// The register file; reset sets all of it to 0.
 #[derive(Clone, Debug)]
-pub struct Spi {
+pub(crate) struct Spi {
     registers: [u32; LENGTH as usize / 4],
 }
 
@@ -52,17 +53,17 @@ impl Default for Spi {
 
 impl Spi {
     /// Whether `address` belongs to the controller.
-    pub const fn contains(address: u32) -> bool {
+    pub(crate) const fn contains(address: u32) -> bool {
         address >= BASE && address < BASE + LENGTH
     }
 
     /// The word at `address`; 0 outside the register space.
-    pub fn read(&self, address: u32) -> u32 {
+    pub(crate) fn read(&self, address: u32) -> u32 {
         if address == STATE { 0 } else { self.register(address) }
     }
 
     /// Writes a word; a write to CMD runs the commands whose bits are set, highest bit first, on `nor`.
-    pub fn write(&mut self, address: u32, value: u32, nor: &mut Nor, now: Duration) {
+    pub(crate) fn write(&mut self, address: u32, value: u32, nor: &mut Nor, now: Duration) {
         if address == CMD {
             for bit in (0..32).rev() {
                 self.run(value & (1 << bit), nor, now);
@@ -162,13 +163,13 @@ impl Spi {
 
     /// `length` bytes of W0-W15 from byte `start` on, as far as there are any.
     fn take(&self, start: usize, length: usize) -> Vec<u8> {
-        let words = (W0..W0 + BUFFER as u32).step_by(4).map(|address| self.register(address));
+        let words = (W0..BUFFER_END).step_by(4).map(|address| self.register(address));
         words.flat_map(u32::to_le_bytes).skip(start).take(length).collect()
     }
 
     /// Puts `bytes` into W0-W15 from byte `start` on; the rest of the last word becomes 0.
     fn put(&mut self, start: usize, bytes: &[u8]) {
-        let addresses = (W0..W0 + BUFFER as u32).step_by(4).skip(start / 4);
+        let addresses = (W0..BUFFER_END).step_by(4).skip(start / 4);
         for (address, chunk) in addresses.zip(bytes.chunks(4)) {
             let mut word = [0; 4];
             word.iter_mut().zip(chunk).for_each(|(target, byte)| *target = *byte);
@@ -180,9 +181,11 @@ impl Spi {
 #[cfg(test)]
 mod tests {
     use espbroker_flasher::protocol::spi::{user1, user2};
+    use proptest::prelude::*;
 
     use super::*;
-    use crate::nor::{FlashSource, Pace};
+    use crate::nor::FlashSource;
+    use crate::timing::Pace;
 
     const T0: Duration = Duration::ZERO;
 
@@ -257,6 +260,17 @@ mod tests {
             spi.write(RD_STATUS, value, &mut nor, T0);
             spi.write(CMD, CMD_WRSR, &mut nor, T0);
             assert_eq!(u32::from(nor.read_status(T0)), value);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_register_writes_are_taken(writes in proptest::collection::vec((0_u32..0x40, any::<u32>()), 0..40)) {
+            let (mut spi, mut nor) = with_flash(&[]);
+            for (register, value) in writes {
+                spi.write(BASE + 4 * register, value, &mut nor, T0);
+                spi.read(BASE + 4 * register);
+            }
         }
     }
 }

@@ -6,47 +6,39 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::timing::Pace;
+
 /// The clock behind the UART after power-up: 26 MHz crystal, doubled, since the ROM sets the PLL for 40 MHz.
-pub const CLOCK: u32 = 52_000_000;
+pub(crate) const CLOCK: u32 = 52_000_000;
 /// What the boot ROM sets for "115200" at the clock it believes in; it comes out as 74880.
-pub const BOOT_DIVIDER: u32 = 694;
+pub(crate) const BOOT_DIVIDER: u32 = 694;
 /// What the vendor SDK sets once it has corrected the clock, as a divider of [`CLOCK`].
-pub const CONSOLE_DIVIDER: u32 = CLOCK / 115_200;
+pub(crate) const CONSOLE_DIVIDER: u32 = CLOCK / 115_200;
 /// Edges that automatic baud rate detection wants to see.
 const AUTOBAUD_EDGES: u32 = 30;
 
 /// The rate that a clock divider gives; a divider of 0 stops the UART at the slowest rate.
-pub const fn baud(divider: u32) -> u32 {
+pub(crate) const fn baud(divider: u32) -> u32 {
     match CLOCK.checked_div(divider) {
         Some(baud) if baud > 0 => baud,
         _ => 50,
     }
 }
 
-/// How long bytes take on the line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Pace {
-    /// Ten bit times each.
-    #[default]
-    RealTime,
-    /// No time at all.
-    Instant,
-}
-
 /// One byte on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Symbol {
+pub(crate) struct Symbol {
     /// When its stop bit is through.
-    pub at: Duration,
+    pub(crate) at: Duration,
     /// The byte as sent.
-    pub byte: u8,
+    pub(crate) byte: u8,
     /// The sender's rate.
-    pub baud: u32,
+    pub(crate) baud: u32,
 }
 
 /// One direction of the line.
 #[derive(Debug, Default)]
-pub struct Wire {
+pub(crate) struct Wire {
     pace: Pace,
     free_at: Duration,
     symbols: VecDeque<Symbol>,
@@ -54,12 +46,12 @@ pub struct Wire {
 
 impl Wire {
     /// An idle line.
-    pub const fn new(pace: Pace) -> Self {
+    pub(crate) const fn new(pace: Pace) -> Self {
         Self { pace, free_at: Duration::ZERO, symbols: VecDeque::new() }
     }
 
     /// Sends one byte as soon as those before it are through, not before `now`; gives when it is through.
-    pub fn send(&mut self, byte: u8, baud: u32, now: Duration) -> Duration {
+    pub(crate) fn send(&mut self, byte: u8, baud: u32, now: Duration) -> Duration {
         let time = match self.pace {
             Pace::RealTime => Duration::from_nanos(10_000_000_000 / u64::from(baud.max(1))),
             Pace::Instant => Duration::ZERO,
@@ -71,22 +63,22 @@ impl Wire {
     }
 
     /// When everything sent is through.
-    pub const fn free_at(&self) -> Duration {
+    pub(crate) const fn free_at(&self) -> Duration {
         self.free_at
     }
 
     /// The next byte to arrive.
-    pub fn peek(&self) -> Option<Symbol> {
+    pub(crate) fn peek(&self) -> Option<Symbol> {
         self.symbols.front().copied()
     }
 
     /// Takes the next byte if it has arrived by `now`.
-    pub fn receive(&mut self, now: Duration) -> Option<Symbol> {
+    pub(crate) fn receive(&mut self, now: Duration) -> Option<Symbol> {
         self.symbols.pop_front_if(|symbol| symbol.at <= now)
     }
 
     /// The sender stops at `now`: bytes that are not through are gone.
-    pub fn cut(&mut self, now: Duration) {
+    pub(crate) fn cut(&mut self, now: Duration) {
         self.symbols.retain(|symbol| symbol.at <= now);
         self.free_at = self.free_at.min(now);
     }
@@ -96,7 +88,7 @@ impl Wire {
 ///
 /// Each byte is looked at by itself, with an idle line behind it. A break in the stop bit gives the byte as sampled,
 /// as common adapters do.
-pub fn sample(byte: u8, sender: u32, receiver: u32, received: &mut Vec<u8>) {
+pub(crate) fn sample(byte: u8, sender: u32, receiver: u32, received: &mut Vec<u8>) {
     let (sender, receiver) = (u64::from(sender.max(1)), u64::from(receiver.max(1)));
     if sender.abs_diff(receiver) * 100 <= sender * 3 {
         received.push(byte);
@@ -111,7 +103,8 @@ pub fn sample(byte: u8, sender: u32, receiver: u32, received: &mut Vec<u8>) {
     };
     let mut time: u64 = 0;
     // A start bit is a falling edge; inside one byte it can only be at a bit boundary.
-    while let Some(start) = (time.div_ceil(sent_bit)..10).map(|bit| bit * sent_bit).find(|&edge| !level(edge)) {
+    while let Some(start) = (time.div_ceil(sent_bit)..10).map(|bit| bit * sent_bit).find(|&edge| !level(edge))
+    {
         let sampled = (0..8).fold(0, |sampled, bit| {
             let middle = start + expected_bit + bit * expected_bit + expected_bit / 2;
             sampled | u8::from(level(middle)) << bit
@@ -123,7 +116,7 @@ pub fn sample(byte: u8, sender: u32, receiver: u32, received: &mut Vec<u8>) {
 
 /// Automatic baud rate detection of the boot ROM: the shortest low and high pulse of what comes in.
 #[derive(Clone, Debug, Default)]
-pub struct Autobaud {
+pub(crate) struct Autobaud {
     edges: u32,
     shortest_low: Option<u32>,
     shortest_high: Option<u32>,
@@ -134,7 +127,7 @@ pub struct Autobaud {
 
 impl Autobaud {
     /// Looks at one more byte; gives the clock divider once enough edges were seen.
-    pub fn measure(&mut self, symbol: Symbol) -> Option<u32> {
+    pub(crate) fn measure(&mut self, symbol: Symbol) -> Option<u32> {
         let clocks_per_bit = CLOCK / symbol.baud.max(1);
         let byte_time = Duration::from_nanos(10_000_000_000 / u64::from(symbol.baud.max(1)));
         let follows_at_once = self.last.is_some_and(|last| symbol.at <= last.at + byte_time * 3 / 2);
@@ -209,8 +202,16 @@ mod tests {
         assert_eq!(sampled(0x5A, 115_299, 115_200), [0x5A]);
         assert_ne!(sampled(b'e', 74_928, 115_200), b"e");
         assert_ne!(sampled(b'e', 115_200, 74_880), b"e");
-        assert_eq!(sampled(0x00, 115_200, 57_600), [0xF8], "start and three data bits are low, the fourth is where it rises");
-        assert_eq!(sampled(0x00, 9_600, 115_200), vec![0; 9], "one long low is a break, seen again and again");
+        assert_eq!(
+            sampled(0x00, 115_200, 57_600),
+            [0xF8],
+            "start and three data bits are low, the fourth is where it rises"
+        );
+        assert_eq!(
+            sampled(0x00, 9_600, 115_200),
+            vec![0; 9],
+            "one long low is a break, seen again and again"
+        );
     }
 
     #[test]
@@ -218,7 +219,8 @@ mod tests {
         for rate in [9_600, 74_880, 115_200, 460_800] {
             let mut autobaud = Autobaud::default();
             let mut wire = Wire::new(Pace::RealTime);
-            let sync = [&[0xC0, 0, 8, 36, 0, 0, 0, 0, 0, 7, 7, 0x12, 0x20][..], &[0x55; 32], &[0xC0]].concat();
+            let sync =
+                [&[0xC0, 0, 8, 36, 0, 0, 0, 0, 0, 7, 7, 0x12, 0x20][..], &[0x55; 32], &[0xC0]].concat();
             let divider = sync.iter().find_map(|&byte| {
                 wire.send(byte, rate, Duration::ZERO);
                 autobaud.measure(wire.receive(Duration::from_secs(1)).unwrap())

@@ -212,7 +212,9 @@ mod tests {
     #[test]
     fn a_wrong_passphrase_an_unknown_name_and_a_hidden_network_are_refused_by_their_codes() {
         let network = Network::new("demo", "right-password");
-        for refusal in [Refusal::AuthenticationExpired, Refusal::HandshakeTimeout, Refusal::AuthenticationFailed] {
+        for refusal in
+            [Refusal::AuthenticationExpired, Refusal::HandshakeTimeout, Refusal::AuthenticationFailed]
+        {
             let network = Network { refusal, ..network.clone() };
             let refused = StationEvent::Disconnected { code: refusal as u16 };
             assert_eq!(events(network.clone(), wanted("wrong-password")), [(1050, refused)]);
@@ -244,7 +246,10 @@ mod tests {
     fn leaving_takes_back_what_has_not_come_true_but_not_the_access_point() {
         let mut radio = SimulatedRadio::new(SimulatedWifi::default(), IpAddr::V4(Ipv4Addr::LOCALHOST));
         radio.command(RadioCommand::Join(Wifi::new("x")), Duration::ZERO);
-        radio.command(RadioCommand::OpenAccessPoint { ssid: b"ap".to_vec(), passphrase: None }, Duration::ZERO);
+        radio.command(
+            RadioCommand::OpenAccessPoint { ssid: b"ap".to_vec(), passphrase: None },
+            Duration::ZERO,
+        );
         radio.command(RadioCommand::Leave, Duration::ZERO);
         assert_eq!(radio.poll_at(), Some(ACCESS_POINT_TIME));
         radio.command(RadioCommand::CloseAccessPoint, Duration::ZERO);

@@ -52,7 +52,8 @@ fn statuses(device: &VirtualDevice, last: impl Fn(&Status) -> bool) -> Vec<Statu
     console.reset(BootLog::Skip).unwrap();
     let mut statuses = Vec::new();
     while !statuses.last().is_some_and(&last) {
-        let line = console.next_line(PATIENCE).unwrap().unwrap_or_else(|| panic!("silence after {statuses:#?}"));
+        let line =
+            console.next_line(PATIENCE).unwrap().unwrap_or_else(|| panic!("silence after {statuses:#?}"));
         statuses.extend(Status::parse(line.as_bytes()).unwrap());
     }
     statuses
@@ -68,10 +69,13 @@ fn a_configured_device_boots_joins_and_serves_on_both_clocks() {
         let device = device(flash(image::build("9.9.9").unwrap(), &config("right-password")), clock);
         let statuses = statuses(&device, is_ready);
         assert!(matches!(statuses[0], Status::Boot { target: Target::Virtual, .. }));
-        assert!(statuses.iter().any(|status| matches!(
-            status,
-            Status::Image(ImageCheck::Measured { stated: Stated::Match, .. })
-        )), "{statuses:#?}");
+        assert!(
+            statuses.iter().any(|status| matches!(
+                status,
+                Status::Image(ImageCheck::Measured { stated: Stated::Match, .. })
+            )),
+            "{statuses:#?}"
+        );
         let port = statuses.iter().find_map(|status| match status {
             Status::Listening { port, .. } => Some(*port),
             _ => None,
@@ -91,7 +95,10 @@ fn a_configured_device_boots_joins_and_serves_on_both_clocks() {
 fn a_wrong_passphrase_is_named_by_the_device() {
     let device = device(flash(image::build("9.9.9").unwrap(), &config("wrong-password")), Clock::Simulated);
     let refused = |status: &Status| {
-        matches!(status, Status::Wifi(WifiState::Failed { reason: WifiReason::WrongPassphrase, code: 15, .. }))
+        matches!(
+            status,
+            Status::Wifi(WifiState::Failed { reason: WifiReason::WrongPassphrase, code: 15, .. })
+        )
     };
     statuses(&device, refused);
 }
@@ -101,8 +108,9 @@ fn a_changed_byte_is_noticed_by_the_devices_own_digest() {
     let mut image = image::build("9.9.9").unwrap();
     *image.last_mut().unwrap() ^= 1;
     let device = device(flash(image, &config("right-password")), Clock::Simulated);
-    let differs =
-        |status: &Status| matches!(status, Status::Image(ImageCheck::Measured { stated: Stated::Differs, .. }));
+    let differs = |status: &Status| {
+        matches!(status, Status::Image(ImageCheck::Measured { stated: Stated::Differs, .. }))
+    };
     statuses(&device, differs);
 }
 

@@ -10,11 +10,11 @@ use espbroker_config::flash_map::{CONFIG_A, CONFIG_B};
 use espbroker_flasher::protocol::Opcode;
 use espbroker_flasher::transport::Transport as _;
 use espbroker_flasher::{
-    BootLog, BootVerdict, CommandError, ConnectError, Console, Diagnosis, EraseAllowed, Event, FlasherError, IdentifyError, Order,
-    ProgramError, Reset, StubStart, TransportError, Verified, Warning, Wiring,
+    BootLog, BootVerdict, CommandError, ConnectError, Console, Diagnosis, EraseAllowed, Event, FlasherError,
+    IdentifyError, Order, ProgramError, Reset, StubStart, TransportError, Verified, Warning, Wiring,
 };
-use espbroker_virtual_device::{Direction, Fault, FlashButton, Options, VirtualDevice, image};
 use espbroker_virtual_device::{Clock, FlashSource, Wiring as BoardWiring};
+use espbroker_virtual_device::{Direction, Fault, FlashButton, Options, VirtualDevice, image};
 
 const SECTOR: usize = 4096;
 
@@ -49,7 +49,7 @@ fn a_blank_board_is_identified_flashed_through_the_rom_and_starts() {
     let image = image::build("1.2.3").unwrap();
     let wall = Instant::now();
     let before = device.transport().now();
-    let (result, _) = program(&device, Path::Rom, &[region("image", 0, image.clone(), Order::FirstSectorLast)]);
+    let result = program(&device, Path::Rom, &[region("image", 0, image.clone(), Order::FirstSectorLast)]);
     assert_eq!(result.unwrap().unwrap()[0].verified, Verified::NotPossibleOnRom);
     let took = device.transport().now() - before;
     assert!((22..32).contains(&took.as_secs()), "a real board needs about 25 s: {took:?}");
@@ -64,7 +64,7 @@ fn a_stub_makes_it_faster_and_verifies() {
     let device = simulated(vec![], vec![]);
     let image = image::build("1.2.3").unwrap();
     let before = device.transport().now();
-    let (result, _) = program(&device, Path::Stub, &[region("image", 0, image.clone(), Order::FirstSectorLast)]);
+    let result = program(&device, Path::Stub, &[region("image", 0, image.clone(), Order::FirstSectorLast)]);
     assert_eq!(result.unwrap().unwrap()[0].verified, Verified::Matches);
     let took = device.transport().now() - before;
     assert!((4..10).contains(&took.as_secs()), "{took:?}");
@@ -81,7 +81,7 @@ fn one_config_slot_is_written_and_read_without_touching_the_other_on_both_paths(
         let device = simulated(flash, vec![]);
         let bytes = filled(700, 1);
         let slot = region("config-a", CONFIG_A.offset, bytes.clone(), Order::Ascending);
-        let (result, _) = program(&device, path, std::slice::from_ref(&slot));
+        let result = program(&device, path, std::slice::from_ref(&slot));
         assert_eq!(result.unwrap().unwrap()[0].verified, Verified::Matches);
         let flash = device.flash();
         assert!(flash[CONFIG_A.offset as usize..][..700] == bytes);
@@ -93,8 +93,10 @@ fn one_config_slot_is_written_and_read_without_touching_the_other_on_both_paths(
 
 #[test]
 fn the_rom_erases_all_sectors_that_are_wanted_and_no_other() {
-    let cases: Vec<(u32, u32)> =
-        [0, 1, 7, 14, 15].iter().flat_map(|&start| [1, 2, 3, 4, 16, 17, 31, 33].map(|count| (start, count))).collect();
+    let cases: Vec<(u32, u32)> = [0, 1, 7, 14, 15]
+        .iter()
+        .flat_map(|&start| [1, 2, 3, 4, 16, 17, 31, 33].map(|count| (start, count)))
+        .collect();
     for (start, count) in cases.into_iter().chain([(1023, 1), (1021, 3), (1008, 16)]) {
         let device = simulated(vec![0; 0x40_0000], vec![]);
         let span = start * 4096..(start + count) * 4096;
@@ -102,7 +104,8 @@ fn the_rom_erases_all_sectors_that_are_wanted_and_no_other() {
         let (result, _) = session(&device, |session| session.erase("test", span, &allowed));
         result.unwrap().unwrap();
         let flash = device.flash();
-        let erased: Vec<u32> = (0..).zip(flash.chunks(SECTOR)).filter(|(_, sector)| sector[0] == 0xFF).map(|(n, _)| n).collect();
+        let erased: Vec<u32> =
+            (0..).zip(flash.chunks(SECTOR)).filter(|(_, sector)| sector[0] == 0xFF).map(|(n, _)| n).collect();
         assert_eq!(erased, (start..start + count).collect::<Vec<u32>>(), "{count} sectors from {start}");
     }
 }
@@ -122,7 +125,7 @@ fn a_power_cut_at_any_flash_operation_never_leaves_half_an_image_and_the_next_ru
         let mut cuts = 0;
         loop {
             let device = simulated(old.clone(), vec![Fault::PowerCutAfterFlashOperations(cuts)]);
-            let (result, _) = program(&device, path, std::slice::from_ref(&new));
+            let result = program(&device, path, std::slice::from_ref(&new));
             let flash = device.flash();
             let done = flash[..new.bytes.len()] == new.bytes;
             if !device.lost_power() {
@@ -136,7 +139,7 @@ fn a_power_cut_at_any_flash_operation_never_leaves_half_an_image_and_the_next_ru
             let rest_is_old = flash[SECTOR..old.len()] == old[SECTOR..];
             assert!(done || flash[0] != 0xE9 || rest_is_new || rest_is_old, "{path:?}, cut {cuts}");
             device.power_cycle();
-            let (result, _) = program(&device, path, std::slice::from_ref(&new));
+            let result = program(&device, path, std::slice::from_ref(&new));
             assert!(result.unwrap().is_ok(), "{path:?}, cut {cuts}");
             assert!(device.flash()[..new.bytes.len()] == new.bytes);
             cuts += 1;
@@ -153,14 +156,14 @@ fn a_power_cut_while_one_config_slot_is_written_never_harms_the_other() {
     flash[CONFIG_A.offset as usize..][..SECTOR].copy_from_slice(&old);
     for cut in 0.. {
         let device = simulated(flash.clone(), vec![Fault::PowerCutAfterFlashOperations(cut)]);
-        let (result, _) = program(&device, Path::Rom, std::slice::from_ref(&slot));
+        let result = program(&device, Path::Rom, std::slice::from_ref(&slot));
         assert!(device.flash()[CONFIG_A.offset as usize..][..SECTOR] == old);
         if !device.lost_power() {
             assert!(result.unwrap().is_ok() && cut > 4);
             return;
         }
         device.power_cycle();
-        let (result, _) = program(&device, Path::Rom, std::slice::from_ref(&slot));
+        let result = program(&device, Path::Rom, std::slice::from_ref(&slot));
         assert_eq!(result.unwrap().unwrap()[0].verified, Verified::Matches);
         assert!(device.flash()[CONFIG_A.offset as usize..][..SECTOR] == old);
     }
@@ -183,7 +186,7 @@ fn lost_flipped_and_extra_bytes_anywhere_are_overcome() {
                     Fault::Noise { direction, at, length: 5 },
                 ] {
                     let device = simulated(small_image(1), vec![fault.clone()]);
-                    let (result, _) = program(&device, path, std::slice::from_ref(&new));
+                    let result = program(&device, path, std::slice::from_ref(&new));
                     assert!(result.unwrap().is_ok(), "{path:?} {fault:?}");
                     assert!(device.flash()[..new.bytes.len()] == new.bytes, "{path:?} {fault:?}");
                 }
@@ -195,12 +198,13 @@ fn lost_flipped_and_extra_bytes_anywhere_are_overcome() {
 #[test]
 fn a_late_reply_is_not_taken_for_the_next_one() {
     let new = region("image", 0, small_image(2), Order::FirstSectorLast);
-    let opcodes = [Opcode::Sync, Opcode::FlashBegin, Opcode::FlashData, Opcode::WriteRegister, Opcode::ReadRegister];
+    let opcodes =
+        [Opcode::Sync, Opcode::FlashBegin, Opcode::FlashData, Opcode::WriteRegister, Opcode::ReadRegister];
     for opcode in opcodes {
         for delay in [1_000, 3_400, 20_000].map(Duration::from_millis) {
             let late = Fault::LateReply { opcode, delay, times: 1 };
             let device = simulated(small_image(1), vec![late]);
-            let (result, _) = program(&device, Path::Rom, std::slice::from_ref(&new));
+            let result = program(&device, Path::Rom, std::slice::from_ref(&new));
             match result.unwrap() {
                 Ok(_) => assert!(device.flash()[..new.bytes.len()] == new.bytes, "{opcode} {delay:?}"),
                 // After 20 s of silence nobody is believed to be there.
@@ -232,7 +236,7 @@ fn a_worn_sector_is_an_error_or_a_difference_and_never_a_success() {
     for path in [Path::Rom, Path::Stub] {
         let device = simulated(small_image(1), vec![Fault::WornSector { address: 0x1000 }]);
         let new = region("image", 0, small_image(2), Order::FirstSectorLast);
-        match program(&device, path, &[new]).0.unwrap() {
+        match program(&device, path, &[new]).unwrap() {
             Err(ProgramError::Write { .. } | ProgramError::Erase { .. }) => assert_eq!(path, Path::Rom),
             Ok(done) => assert!(matches!(done[0].verified, Verified::Differs(_)), "{path:?} {done:?}"),
             Err(other) => panic!("{path:?} {other}"),
@@ -245,13 +249,13 @@ fn a_pulled_adapter_is_a_port_that_disappeared() {
     for bytes in [500, 3_000, 9_000] {
         let device = simulated(small_image(1), vec![Fault::UnplugAfterBytes(bytes)]);
         let new = region("image", 0, small_image(2), Order::FirstSectorLast);
-        let error = match program(&device, Path::Rom, std::slice::from_ref(&new)).0 {
+        let error = match program(&device, Path::Rom, std::slice::from_ref(&new)) {
             Ok(result) => FlasherError::from(result.unwrap_err()),
             Err(error) => error.into(),
         };
         assert!(matches!(error.transport(), Some(TransportError::Gone { .. })), "{error}");
         device.plug_in();
-        assert!(program(&device, Path::Rom, &[new]).0.unwrap().is_ok());
+        assert!(program(&device, Path::Rom, &[new]).unwrap().is_ok());
     }
 }
 
@@ -290,7 +294,7 @@ fn a_board_without_reset_lines_is_flashed_with_the_button_held() {
     let options = Options { flash, wiring, clock: Clock::Simulated, ..Options::default() };
     let device = VirtualDevice::new(options).unwrap();
     let new = region("image", 0, image::build("1.2.3").unwrap(), Order::FirstSectorLast);
-    assert!(program(&device, Path::Rom, &[new]).0.unwrap().is_ok());
+    assert!(program(&device, Path::Rom, &[new]).unwrap().is_ok());
     assert!(!device.runs_firmware());
     device.power_cycle();
     device.transport().sleep(Duration::from_secs(1));

@@ -4,8 +4,8 @@
 //! started. Both get bytes that the UART received and work a request through at once; the time that it takes is in
 //! the [`Reaction`].
 
-pub mod rom;
-pub mod stub;
+pub(crate) mod rom;
+pub(crate) mod stub;
 mod write;
 
 use std::time::Duration;
@@ -19,16 +19,16 @@ const OVERHEAD: Duration = Duration::from_micros(100);
 
 /// One frame to send, unescaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
+pub(crate) struct Reply {
     /// When the loader begins to send it.
-    pub at: Duration,
+    pub(crate) at: Duration,
     /// What it sends.
-    pub frame: Vec<u8>,
+    pub(crate) frame: Vec<u8>,
 }
 
 /// What the CPU does once a request is worked through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Next {
+pub(crate) enum Next {
     /// It waits for the next request.
     #[default]
     Stay,
@@ -47,13 +47,13 @@ pub enum Next {
 
 /// All that follows from a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reaction {
+pub(crate) struct Reaction {
     /// In the order sent.
-    pub replies: Vec<Reply>,
+    pub(crate) replies: Vec<Reply>,
     /// When the CPU is ready for the next request, not counting the time that sending takes.
-    pub done_at: Duration,
+    pub(crate) done_at: Duration,
     /// What then.
-    pub next: Next,
+    pub(crate) next: Next,
 }
 
 impl Reaction {
@@ -98,7 +98,8 @@ fn common(
             for write in writes {
                 *now += Duration::from_micros(u64::from(write.delay));
                 // Reading first would be a second access that some registers notice.
-                let kept = if write.mask == u32::MAX { 0 } else { peripherals.read(write.address) & !write.mask };
+                let kept =
+                    if write.mask == u32::MAX { 0 } else { peripherals.read(write.address) & !write.mask };
                 peripherals.write(write.address, kept | (write.value & write.mask), *now);
             }
             Ok(None)

@@ -18,11 +18,11 @@ use crate::peripherals::Peripherals;
 /// Bytes in the ROM's receive buffer.
 const BUFFER: usize = 0x2000;
 /// Bytes that the UART's FIFO and the ROM's ring hold while the CPU is busy with a request.
-pub const RECEIVE_QUEUE: usize = 128 + 256;
+pub(crate) const RECEIVE_QUEUE: usize = 128 + 256;
 
 /// The loader's state between two bytes.
 #[derive(Debug)]
-pub struct RomLoader {
+pub(crate) struct RomLoader {
     decoder: slip::Decoder,
     flash: Option<Blocks>,
     memory: Option<Blocks>,
@@ -44,7 +44,7 @@ impl Default for RomLoader {
 
 impl RomLoader {
     /// Takes a byte that the CPU picks up at `now`.
-    pub fn receive(&mut self, byte: u8, peripherals: &mut Peripherals, now: Duration) -> Reaction {
+    pub(crate) fn receive(&mut self, byte: u8, peripherals: &mut Peripherals, now: Duration) -> Reaction {
         // A damaged frame is forgotten and the loader waits for the next one.
         match self.decoder.push(byte) {
             Ok(Some(frame)) => self.run(&frame, peripherals, now + OVERHEAD),
@@ -155,10 +155,12 @@ impl RomLoader {
 #[cfg(test)]
 mod tests {
     use espbroker_flasher::protocol::{CHIP_MAGIC_REGISTER, RegisterWrite};
+    use proptest::prelude::*;
 
     use super::*;
-    use crate::nor::{FlashSource, Nor, Pace};
+    use crate::nor::{FlashSource, Nor};
     use crate::peripherals::SharedNor;
+    use crate::timing::Pace;
 
     struct Bench {
         loader: RomLoader,
@@ -294,7 +296,10 @@ mod tests {
     #[test]
     fn stub_commands_unknown_opcodes_and_wrong_lengths_are_invalid_messages() {
         let mut bench = Bench::new();
-        assert_eq!(bench.refusal(&Command::SpiFlashMd5 { offset: 0, size: 1 }), Some(Refusal::InvalidMessage));
+        assert_eq!(
+            bench.refusal(&Command::SpiFlashMd5 { offset: 0, size: 1 }),
+            Some(Refusal::InvalidMessage)
+        );
         let mut request = Command::ReadRegister { address: 0 }.to_bytes();
         request[1] = 0x14;
         let replies = bench.send(&request).replies;
@@ -309,6 +314,24 @@ mod tests {
     fn erasing_takes_the_time_of_the_sectors_that_are_erased() {
         let mut bench = Bench::new();
         let reaction = bench.send(&begin(0x20_0000, 4, 4096).to_bytes());
-        assert_eq!(reaction.replies[0].at, OVERHEAD + Duration::from_millis(90), "two sectors, as the ROM has it");
+        assert_eq!(
+            reaction.replies[0].at,
+            OVERHEAD + Duration::from_millis(90),
+            "two sectors, as the ROM has it"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_request_gets_an_answer_and_none_a_panic(
+            opcode in prop_oneof![0_u8..0x16, any::<u8>()],
+            words in proptest::collection::vec(prop_oneof![0_u32..5000, any::<u32>()], 0..8),
+        ) {
+            let mut bench = Bench::new();
+            bench.command(&begin(0, 1, 0));
+            let data: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            let request = Request { opcode, checksum: u32::from(checksum(data.get(16..).unwrap_or(&[]))), data: &data };
+            prop_assert!(!bench.send(&request.to_bytes()).replies.is_empty());
+        }
     }
 }

@@ -14,7 +14,7 @@ use espbroker_flasher::slip;
 use md5::{Digest, Md5};
 
 use super::{Blocks, Next, OVERHEAD, Reaction, Reply, common};
-use crate::flash_routines::{Flash, FlashFailure};
+use crate::flash_routines::{Flash, FlashFailure, LARGEST_SIZE};
 use crate::loader::write::Write;
 use crate::nor::SECTOR;
 use crate::peripherals::Peripherals;
@@ -22,7 +22,9 @@ use crate::peripherals::Peripherals;
 /// Entry point of the legacy stub; every other one counts as current.
 const LEGACY_ENTRY: u32 = 0x4010_D004;
 /// Flash size that the legacy stub starts with.
-const LEGACY_FLASH_SIZE: u32 = 0x100_0000;
+const LEGACY_FLASH_SIZE: u32 = LARGEST_SIZE;
+/// The most frames of READ_FLASH that may be unacknowledged.
+const IN_FLIGHT_MAX: u32 = 64;
 /// The largest frame of READ_FLASH.
 const READ_BLOCK_MAX: u32 = 4096;
 /// Wait before and after a change of the baud rate.
@@ -30,7 +32,7 @@ const BAUD_CHANGE: Duration = Duration::from_millis(10);
 
 /// Which of the two stubs; they differ in small things that break hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Generation {
+pub(crate) enum Generation {
     /// Resets on FLASH_END(0), runs user code, takes the old baud rate at its word.
     Legacy,
     /// Never leaves, skips blank sectors, takes 115200 as the old baud rate.
@@ -52,7 +54,7 @@ struct Reading {
 
 /// The stub's state between two bytes.
 #[derive(Debug)]
-pub struct Stub {
+pub(crate) struct Stub {
     generation: Generation,
     decoder: slip::Decoder,
     memory: Option<Blocks>,
@@ -63,7 +65,7 @@ pub struct Stub {
 
 impl Stub {
     /// Starts the stub whose code begins at `entry`; the reaction is its greeting.
-    pub fn start(entry: u32, peripherals: &Peripherals, now: Duration) -> (Self, Reaction) {
+    pub(crate) fn start(entry: u32, peripherals: &Peripherals, now: Duration) -> (Self, Reaction) {
         let generation = if entry == LEGACY_ENTRY { Generation::Legacy } else { Generation::Current };
         let now = now + BAUD_CHANGE;
         let [_, _, capacity] = peripherals.nor.lock().read_id(now);
@@ -78,7 +80,7 @@ impl Stub {
     }
 
     /// Takes a byte that the CPU picks up at `now`.
-    pub fn receive(&mut self, byte: u8, peripherals: &mut Peripherals, now: Duration) -> Reaction {
+    pub(crate) fn receive(&mut self, byte: u8, peripherals: &mut Peripherals, now: Duration) -> Reaction {
         let Ok(Some(frame)) = self.decoder.push(byte) else { return Reaction::nothing(now) };
         let now = now + OVERHEAD;
         if let Some(reading) = self.reading.take() {
@@ -139,9 +141,13 @@ impl Stub {
                 reaction
             }
             Command::ReadFlash { offset, size, block_size, in_flight } => {
-                let in_flight = if self.generation == Generation::Legacy { in_flight.max(1) } else { 1 };
+                let in_flight =
+                    if self.generation == Generation::Legacy { in_flight.clamp(1, IN_FLIGHT_MAX) } else { 1 };
                 if block_size == 0 || block_size > READ_BLOCK_MAX {
-                    return Reaction::reply(&Response::failure(request.opcode, 0, Refusal::StubBlockSize), now);
+                    return Reaction::reply(
+                        &Response::failure(request.opcode, 0, Refusal::StubBlockSize),
+                        now,
+                    );
                 }
                 let reading = Reading {
                     next: offset,
@@ -150,7 +156,7 @@ impl Stub {
                     in_flight,
                     sent_frames: 0,
                     acknowledged: 0,
-                    total: size,
+                    total: offset.saturating_add(size) - offset,
                     digest: Md5::new(),
                 };
                 let mut reaction = answer(request.opcode, Ok((0, Vec::new())), now);
@@ -268,7 +274,9 @@ impl Stub {
     ) -> Reaction {
         let mut reaction = Reaction::nothing(now);
         if let Ok(count) = frame.try_into() {
-            reading.acknowledged = u32::from_le_bytes(count);
+            // Nobody can have received more than was sent.
+            let sent = reading.total - (reading.end - reading.next);
+            reading.acknowledged = u32::from_le_bytes(count).min(sent);
             self.send_blocks(reading, peripherals, &mut reaction);
         }
         reaction
@@ -279,7 +287,9 @@ impl Stub {
 fn without_encryption_word<'a>(request: &Request<'a>) -> Request<'a> {
     let opcode = Opcode::from_byte(request.opcode);
     match (opcode, request.data) {
-        (Some(Opcode::FlashBegin | Opcode::FlashDeflateBegin), [words @ .., 0, 0, 0, 0]) if words.len() == 16 => {
+        (Some(Opcode::FlashBegin | Opcode::FlashDeflateBegin), [words @ .., 0, 0, 0, 0])
+            if words.len() == 16 =>
+        {
             Request { data: words, ..*request }
         }
         _ => *request,

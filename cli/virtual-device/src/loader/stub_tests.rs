@@ -3,10 +3,12 @@ use std::io::Write as _;
 use espbroker_flasher::protocol::STUB_FLASH_BLOCK;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
+use proptest::prelude::*;
 
 use super::*;
-use crate::nor::{FlashSource, Nor, Pace};
+use crate::nor::{FlashSource, Nor};
 use crate::peripherals::SharedNor;
+use crate::timing::Pace;
 
 const CURRENT_ENTRY: u32 = 0x4010_C504;
 
@@ -91,7 +93,8 @@ fn a_block_is_acknowledged_before_it_is_written_and_its_error_comes_with_the_nex
 
 #[test]
 fn a_compressed_image_is_unpacked_over_block_borders() {
-    let image: Vec<u8> = (0..100_000_u32).flat_map(|word| (word.wrapping_mul(2_654_435_761) >> 12).to_le_bytes()).collect();
+    let image: Vec<u8> =
+        (0..100_000_u32).flat_map(|word| (word.wrapping_mul(2_654_435_761) >> 12).to_le_bytes()).collect();
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(&image).unwrap();
     let packed = encoder.finish().unwrap();
@@ -125,7 +128,10 @@ fn broken_and_short_streams_are_refused() {
     let mut legacy = Bench::new(LEGACY_ENTRY, FlashSource::Blank);
     legacy.response(&begin);
     assert_eq!(legacy.refusal(&Command::FlashDeflateEnd { stay: 1 }), Some(Refusal::StubNotEnoughData));
-    assert_eq!(Bench::new(CURRENT_ENTRY, FlashSource::Blank).refusal(&data(vec![0; 4])), Some(Refusal::StubNotInFlashMode));
+    assert_eq!(
+        Bench::new(CURRENT_ENTRY, FlashSource::Blank).refusal(&data(vec![0; 4])),
+        Some(Refusal::StubNotInFlashMode)
+    );
 }
 
 #[test]
@@ -156,13 +162,29 @@ fn reading_waits_for_each_acknowledgement_and_ends_with_the_digest() {
 }
 
 #[test]
+fn wild_acknowledgements_and_lengths_send_no_more_than_one_window() {
+    let mut bench = Bench::new(LEGACY_ENTRY, FlashSource::Blank);
+    let read = Command::ReadFlash { offset: 0x10, size: u32::MAX, block_size: 1, in_flight: u32::MAX };
+    assert_eq!(bench.send(&read.to_bytes()).replies.len(), 1 + 64);
+    assert_eq!(bench.send(&u32::MAX.to_le_bytes()).replies.len(), 64);
+    assert_eq!(bench.send(&0_u32.to_le_bytes()).replies.len(), 0);
+    let mut bench = Bench::new(CURRENT_ENTRY, FlashSource::Blank);
+    assert_eq!(bench.refusal(&begin(u32::MAX, 0xFFFF_F001)), None);
+    assert_eq!(bench.refusal(&data(vec![1; 4])), None);
+    assert_eq!(bench.refusal(&data(vec![1; 4])), Some(Refusal::StubSpiOperation));
+}
+
+#[test]
 fn regions_are_erased_exactly_and_the_chip_whole() {
     for entry in [CURRENT_ENTRY, LEGACY_ENTRY] {
         let mut bench = Bench::new(entry, FlashSource::Bytes(vec![0; 0x40_0000]));
         let erase = |offset, size| Command::EraseRegion { offset, size };
         assert_eq!(bench.refusal(&erase(0x1000, 0x2_3000)), None);
         let contents = bench.contents();
-        assert_eq!((contents[0xFFF], contents[0x1000], contents[0x2_3FFF], contents[0x2_4000]), (0, 0xFF, 0xFF, 0));
+        assert_eq!(
+            (contents[0xFFF], contents[0x1000], contents[0x2_3FFF], contents[0x2_4000]),
+            (0, 0xFF, 0xFF, 0)
+        );
         assert_eq!(bench.refusal(&erase(0x1001, 0x1000)), Some(Refusal::StubDataLength));
         let before = bench.now;
         assert_eq!(bench.refusal(&Command::EraseFlash), None);
@@ -184,10 +206,9 @@ fn a_change_of_the_baud_rate_follows_the_reply() {
 
 #[test]
 fn only_the_legacy_stub_can_be_left() {
-    for (entry, end, run) in [
-        (LEGACY_ENTRY, Next::SoftwareReset, Next::BootFromFlash),
-        (CURRENT_ENTRY, Next::Stay, Next::Stay),
-    ] {
+    for (entry, end, run) in
+        [(LEGACY_ENTRY, Next::SoftwareReset, Next::BootFromFlash), (CURRENT_ENTRY, Next::Stay, Next::Stay)]
+    {
         let mut bench = Bench::new(entry, FlashSource::Blank);
         bench.response(&begin(0, 0));
         assert_eq!(bench.send(&Command::FlashEnd { stay: 0 }.to_bytes()).next, end);
@@ -209,4 +230,27 @@ fn unknown_commands_and_wrong_lengths_have_the_stubs_own_codes() {
     let begin = [&[0, 2, 20, 0, 0, 0, 0, 0][..], &[0; 20]].concat();
     let replies = bench.send(&begin).replies;
     assert_eq!(Response::parse(&replies[0].frame).unwrap().refusal(), None, "with the encryption word");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn any_requests_in_any_order_are_taken_without_a_panic(requests in proptest::collection::vec(
+        (
+            prop_oneof![0x02_u8..0x14, 0xD0_u8..0xD4, any::<u8>()],
+            proptest::collection::vec(prop_oneof![0_u32..5000, any::<u32>()], 0..6),
+        ),
+        1..8,
+    )) {
+        let mut bench = Bench::new(CURRENT_ENTRY, FlashSource::Blank);
+        for (opcode, words) in requests {
+            let mut data: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            if matches!(opcode, 0x03 | 0x07 | 0x11) && data.len() >= 16 {
+                let length = u32::try_from(data.len() - 16).unwrap();
+                data[..4].copy_from_slice(&length.to_le_bytes());
+            }
+            let sum = espbroker_flasher::protocol::checksum(data.get(16..).unwrap_or(&[]));
+            bench.send(&Request { opcode, checksum: sum.into(), data: &data }.to_bytes());
+        }
+    }
 }

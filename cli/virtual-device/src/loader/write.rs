@@ -27,7 +27,10 @@ pub(super) struct Write {
 impl Write {
     /// A write of `size` bytes as they are.
     pub(super) const fn raw(address: u32, size: u32) -> Self {
-        let erase_end = address.saturating_add(size).next_multiple_of(SECTOR);
+        let erase_end = match address.saturating_add(size).checked_next_multiple_of(SECTOR) {
+            Some(end) => end,
+            None => u32::MAX,
+        };
         let next_erase = address - address % SECTOR;
         Self { address, remaining: size, next_erase, erase_end, all_blank: true, stream: None, error: None }
     }
@@ -92,7 +95,12 @@ impl Write {
     }
 
     /// Programs as much of `bytes` as was announced; the rest is padding.
-    fn program(&mut self, bytes: &[u8], flash: &mut Flash<'_>, generation: Generation) -> Result<(), Refusal> {
+    fn program(
+        &mut self,
+        bytes: &[u8],
+        flash: &mut Flash<'_>,
+        generation: Generation,
+    ) -> Result<(), Refusal> {
         let bytes = bytes.get(..self.remaining as usize).unwrap_or(bytes);
         let length = u32::try_from(bytes.len()).map_err(|_| Refusal::StubTooMuchData)?;
         let end = self.address.saturating_add(length);
@@ -127,7 +135,11 @@ impl Write {
     }
 
     /// Whether the next unit is blank, and all before it were: after the first one with data nothing is looked at.
-    fn skip_blank(&mut self, unit: u32, flash: &mut Flash<'_>) -> Result<bool, crate::flash_routines::FlashFailure> {
+    fn skip_blank(
+        &mut self,
+        unit: u32,
+        flash: &mut Flash<'_>,
+    ) -> Result<bool, crate::flash_routines::FlashFailure> {
         if self.all_blank {
             let mut contents = vec![0; unit as usize];
             flash.read(self.next_erase, &mut contents)?;

@@ -53,7 +53,8 @@ impl Memory {
             FlashSource::Blank => (Vec::new(), None),
             FlashSource::Bytes(bytes) => (bytes, None),
             FlashSource::File(path) => {
-                let (bytes, file) = read_file(&path, size).map_err(|source| StorageError::File { path, source })?;
+                let (bytes, file) =
+                    read_file(&path, size).map_err(|source| StorageError::File { path, source })?;
                 (bytes, Some(file))
             }
         };

@@ -13,21 +13,22 @@ pub use memory::{FlashSource, StorageError};
 use std::time::Duration;
 
 use crate::random::Random;
+use crate::timing::Pace;
 use memory::Memory;
 
 /// Bytes that one program command can reach.
-pub const PAGE: u32 = 256;
+pub(crate) const PAGE: u32 = 256;
 /// Bytes in the smallest unit that can be erased.
-pub const SECTOR: u32 = 4096;
+pub(crate) const SECTOR: u32 = 4096;
 /// Bytes in the larger unit.
-pub const BLOCK: u32 = 0x1_0000;
+pub(crate) const BLOCK: u32 = 0x1_0000;
 
 /// Status register: an erase or a program is going on.
-pub const STATUS_BUSY: u8 = 1 << 0;
+pub(crate) const STATUS_BUSY: u8 = 1 << 0;
 /// Status register: the next erase, program or status write is allowed.
-pub const STATUS_WRITE_ENABLED: u8 = 1 << 1;
+pub(crate) const STATUS_WRITE_ENABLED: u8 = 1 << 1;
 /// Status register: block protection bits; they survive a power cut.
-pub const STATUS_PROTECTION: u8 = 0x1C;
+pub(crate) const STATUS_PROTECTION: u8 = 0x1C;
 
 const STATUS_WRITABLE: u8 = 0xFC;
 const PAGE_TIME: Duration = Duration::from_micros(700);
@@ -38,7 +39,7 @@ const STATUS_WRITE_TIME: Duration = Duration::from_millis(10);
 
 /// What an erase command erases; an address anywhere inside the unit names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Erase {
+pub(crate) enum Erase {
     /// 4 KiB.
     Sector(u32),
     /// 64 KiB.
@@ -47,19 +48,9 @@ pub enum Erase {
     Chip,
 }
 
-/// How long erasing and programming take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Pace {
-    /// Typical values: page 0.7 ms, sector 45 ms, block 150 ms, 4 MB 10 s.
-    #[default]
-    RealTime,
-    /// No time at all.
-    Instant,
-}
-
 /// A flash chip: its array, its status register and what it is doing.
 #[derive(Debug)]
-pub struct Nor {
+pub(crate) struct Nor {
     memory: Memory,
     pace: Pace,
     id: [u8; 3],
@@ -78,7 +69,13 @@ impl Nor {
     ///
     /// # Errors
     /// [`StorageError`] when the file of [`FlashSource::File`] cannot be opened or has the wrong size.
-    pub fn new(source: FlashSource, size: u32, id: [u8; 3], pace: Pace, seed: u64) -> Result<Self, StorageError> {
+    pub(crate) fn new(
+        source: FlashSource,
+        size: u32,
+        id: [u8; 3],
+        pace: Pace,
+        seed: u64,
+    ) -> Result<Self, StorageError> {
         Ok(Self {
             memory: Memory::open(source, size)?,
             pace,
@@ -95,27 +92,27 @@ impl Nor {
     }
 
     /// Bytes in the array.
-    pub const fn size(&self) -> u32 {
+    pub(crate) const fn size(&self) -> u32 {
         self.memory.size()
     }
 
     /// A copy of the whole array.
-    pub fn contents(&self) -> Vec<u8> {
+    pub(crate) fn contents(&self) -> Vec<u8> {
         self.memory.bytes().to_vec()
     }
 
     /// Page programs and erases begun since the chip was made.
-    pub const fn operations(&self) -> u64 {
+    pub(crate) const fn operations(&self) -> u64 {
         self.operations
     }
 
     /// When the operation going on ends; in the past when there is none.
-    pub const fn busy_until(&self) -> Duration {
+    pub(crate) const fn busy_until(&self) -> Duration {
         self.busy_until
     }
 
     /// When a power cut by [`Self::cut_power_after`] came; `None` while there is power.
-    pub const fn power_lost_at(&self) -> Option<Duration> {
+    pub(crate) const fn power_lost_at(&self) -> Option<Duration> {
         self.power_lost_at
     }
 
@@ -124,39 +121,39 @@ impl Nor {
     }
 
     /// The first error of the backing file; the array in memory stays right.
-    pub fn storage_error(&self) -> Option<&str> {
+    pub(crate) fn storage_error(&self) -> Option<&str> {
         self.memory.error()
     }
 
     /// Lets `operations` more programs and erases succeed and takes the supply away in the middle of the next one.
-    pub const fn cut_power_after(&mut self, operations: u64) {
+    pub(crate) const fn cut_power_after(&mut self, operations: u64) {
         self.power_cut_after = Some(self.operations + operations);
     }
 
     /// Makes the sector at `address` refuse to erase: it stays as it is.
-    pub fn wear_out(&mut self, address: u32) {
+    pub(crate) fn wear_out(&mut self, address: u32) {
         self.stuck_sectors.push(self.memory.wrap(address) / SECTOR);
     }
 
     /// Makes everything read as 0, as with a data line shorted to ground; the array itself still works.
-    pub const fn short_data_line(&mut self) {
+    pub(crate) const fn short_data_line(&mut self) {
         self.shorted = true;
     }
 
     /// Answers 9F with `id` from now on, whatever the size.
-    pub const fn claim_id(&mut self, id: [u8; 3]) {
+    pub(crate) const fn claim_id(&mut self, id: [u8; 3]) {
         self.id = id;
     }
 
     /// Supply off and on: forgets write enable and ends what was going on. The array and the protection bits stay.
-    pub const fn power_cycle(&mut self) {
+    pub(crate) const fn power_cycle(&mut self) {
         self.power_lost_at = None;
         self.status &= STATUS_WRITABLE;
         self.busy_until = Duration::ZERO;
     }
 
     /// Manufacturer, type and capacity (9F).
-    pub const fn read_id(&self, now: Duration) -> [u8; 3] {
+    pub(crate) const fn read_id(&self, now: Duration) -> [u8; 3] {
         if self.shorted {
             return [0; 3];
         }
@@ -164,7 +161,7 @@ impl Nor {
     }
 
     /// The status register (05), the only thing that a busy chip answers.
-    pub fn read_status(&self, now: Duration) -> u8 {
+    pub(crate) fn read_status(&self, now: Duration) -> u8 {
         if self.shorted {
             return 0;
         }
@@ -175,7 +172,7 @@ impl Nor {
     }
 
     /// Fills `buffer` from `address` on (03, 0B), wrapping at the array's end.
-    pub fn read(&self, address: u32, buffer: &mut [u8], now: Duration) {
+    pub(crate) fn read(&self, address: u32, buffer: &mut [u8], now: Duration) {
         if self.shorted {
             buffer.fill(0);
         } else if self.answers(now) {
@@ -186,21 +183,21 @@ impl Nor {
     }
 
     /// Allows the next erase, program or status write (06).
-    pub const fn write_enable(&mut self, now: Duration) {
+    pub(crate) const fn write_enable(&mut self, now: Duration) {
         if self.answers(now) {
             self.status |= STATUS_WRITE_ENABLED;
         }
     }
 
     /// Takes [`Self::write_enable`] back (04).
-    pub const fn write_disable(&mut self, now: Duration) {
+    pub(crate) const fn write_disable(&mut self, now: Duration) {
         if self.answers(now) {
             self.status &= !STATUS_WRITE_ENABLED;
         }
     }
 
     /// Writes the status register (01).
-    pub fn write_status(&mut self, value: u8, now: Duration) {
+    pub(crate) fn write_status(&mut self, value: u8, now: Duration) {
         if self.take_write_enable(now) {
             self.status = value & STATUS_WRITABLE;
             self.busy_until = now + self.duration(STATUS_WRITE_TIME);
@@ -211,7 +208,7 @@ impl Nor {
     ///
     /// The address counts up inside the page of `address` only; of more than 256 bytes the last 256 count. Ignored
     /// while busy, without write enable and under protection.
-    pub fn program(&mut self, address: u32, data: &[u8], now: Duration) {
+    pub(crate) fn program(&mut self, address: u32, data: &[u8], now: Duration) {
         if !self.begin_operation(now) {
             return;
         }
@@ -229,7 +226,7 @@ impl Nor {
     }
 
     /// Erases to FF (20, D8, C7). Ignored while busy, without write enable and under protection.
-    pub fn erase(&mut self, unit: Erase, now: Duration) {
+    pub(crate) fn erase(&mut self, unit: Erase, now: Duration) {
         if !self.begin_operation(now) {
             return;
         }

@@ -203,3 +203,27 @@ fn to_client(device: &VirtualDevice, output: &Mutex<TcpStream>, later: &Later) -
 fn write(output: &Mutex<TcpStream>, bytes: &[u8]) -> std::io::Result<()> {
     output.lock().unwrap_or_else(PoisonError::into_inner).write_all(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use espbroker_flasher::{ConnectOptions, Session, transport};
+
+    use super::*;
+    use crate::Options;
+
+    #[test]
+    fn the_flashers_own_client_resets_and_identifies_and_a_second_client_is_turned_away() {
+        let device = VirtualDevice::new(Options::default()).unwrap();
+        let served = device.serve_rfc2217(([127, 0, 0, 1], 0).into()).unwrap();
+        let name = format!("rfc2217://{}", served.address());
+        let port = transport::open(&name, 115_200).unwrap();
+        let mut second = TcpStream::connect(served.address()).unwrap();
+        assert_eq!(second.read(&mut [0; 16]).unwrap(), 0);
+        let mut ignore = |_| {};
+        let mut session = Session::connect(port, ConnectOptions::default(), &mut ignore).unwrap();
+        assert_eq!(session.identify().unwrap().flash.capacity, Some(0x40_0000));
+        drop(session);
+        drop(served);
+        assert!(transport::open(&name, 115_200).is_err());
+    }
+}

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use espbroker_flasher::transport::ControlLines;
 
-use super::telnet::{Decoder, DO, DONT, Event, IAC, WILL, WONT, escape, subnegotiation};
+use super::telnet::{DO, DONT, Decoder, Event, IAC, WILL, WONT, escape, subnegotiation};
 
 /// How long "both lines asserted" is kept from ending a reset.
 pub(super) const HOLD: Duration = Duration::from_millis(300);
@@ -168,8 +168,20 @@ impl Port {
         }
         match value {
             4..=6 => 6,
-            7..=9 => if self.lines.dtr { 8 } else { 9 },
-            10..=12 => if self.lines.rts { 11 } else { 12 },
+            7..=9 => {
+                if self.lines.dtr {
+                    8
+                } else {
+                    9
+                }
+            }
+            10..=12 => {
+                if self.lines.rts {
+                    11
+                } else {
+                    12
+                }
+            }
             13..=16 | 18 => 14,
             _ => 1,
         }
@@ -184,6 +196,8 @@ impl Port {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn send(port: &mut Port, bytes: &[u8]) -> Vec<Action> {
@@ -240,5 +254,14 @@ mod tests {
         assert_eq!(command(&mut port, &[5, 12])[0], Action::Lines(lines(true, false)));
         assert_eq!(command(&mut port, &[5, 9])[0], Action::Lines(lines(false, false)));
         assert_eq!(command(&mut port, &[5, 9]), [answer(&[105, 9])], "nothing changes");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_from_a_client_are_taken(
+            bytes in proptest::collection::vec(prop_oneof![Just(IAC), Just(250), Just(240), Just(44), 0_u8..16, any::<u8>()], 0..200)
+        ) {
+            send(&mut Port::new(), &bytes);
+        }
     }
 }

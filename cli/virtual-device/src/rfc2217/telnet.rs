@@ -19,7 +19,10 @@ const SUBNEGOTIATION_LIMIT: usize = 64;
 pub(super) enum Event {
     Data(u8),
     /// WILL, WONT, DO or DONT.
-    Option { verb: u8, option: u8 },
+    Option {
+        verb: u8,
+        option: u8,
+    },
     /// What stands between SB and SE, IAC no longer doubled.
     Subnegotiation(Vec<u8>),
 }

@@ -1,7 +1,8 @@
 //! What the tests share: devices on the simulated clock, and sessions of the real flasher with them.
 
 use espbroker_flasher::{
-    ConnectError, ConnectOptions, EraseAllowed, Event, Order, ProgramError, Programmed, Region, Secrecy, Session, Stub,
+    ConnectError, ConnectOptions, EraseAllowed, Event, Order, ProgramError, Programmed, Region, Secrecy,
+    Session, Stub,
 };
 use espbroker_virtual_device::{Clock, Fault, FlashSource, Options, VirtualDevice};
 
@@ -44,11 +45,12 @@ pub(crate) fn program(
     device: &VirtualDevice,
     path: Path,
     regions: &[Region],
-) -> (Result<Result<Vec<Programmed>, ProgramError>, ConnectError>, Vec<Event>) {
-    session(device, |session| {
+) -> Result<Result<Vec<Programmed>, ProgramError>, ConnectError> {
+    let (result, _) = session(device, |session| {
         if path == Path::Stub {
             session.start_stub(&stub(), &[460_800]).map(drop).unwrap_or_default();
         }
         session.program(regions, &EraseAllowed::only(regions.iter().map(Region::sectors)))
-    })
+    });
+    result
 }
