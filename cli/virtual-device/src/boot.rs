@@ -223,7 +223,7 @@ mod tests {
         for (number, &(address, length)) in segments.iter().enumerate() {
             image.extend(address.to_le_bytes());
             image.extend(u32::try_from(length).unwrap().to_le_bytes());
-            let bytes: Vec<u8> = (0..length).map(|byte| (byte * 7 + number) as u8).collect();
+            let bytes: Vec<u8> = (0..length).map(|byte| (byte * 7 + number).to_le_bytes()[0]).collect();
             sum = bytes.iter().fold(sum, |sum, byte| sum ^ byte);
             image.extend(bytes);
         }

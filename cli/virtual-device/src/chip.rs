@@ -83,8 +83,20 @@ pub(crate) struct Chip {
     received: VecDeque<u8>,
     faults: Faults,
     launcher: Launcher,
-    plugged: bool,
+    adapter: Adapter,
 }
+
+/// The adapter between host and board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Adapter {
+    /// Plugged in for the time with this number.
+    Plugged(u32),
+    /// Pulled, after the time with this number.
+    Pulled(u32),
+}
+
+/// Bytes that the adapter and the operating system keep for a host that does not read; further ones are lost.
+const RECEIVED_LIMIT: usize = 1 << 20;
 
 impl fmt::Debug for Chip {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -124,7 +136,7 @@ impl Chip {
             received: VecDeque::new(),
             faults,
             launcher,
-            plugged: true,
+            adapter: Adapter::Plugged(0),
         };
         chip.power_cycle();
         chip
@@ -140,9 +152,14 @@ impl Chip {
         &self.peripherals.nor
     }
 
+    /// Whether the adapter is there, and since when.
+    pub(crate) const fn adapter(&self) -> Adapter {
+        self.adapter
+    }
+
     /// Whether the adapter is there.
     pub(crate) const fn is_plugged(&self) -> bool {
-        self.plugged
+        matches!(self.adapter, Adapter::Plugged(_))
     }
 
     /// Whether firmware runs, so that the chip has to be polled in real time.
@@ -154,7 +171,7 @@ impl Chip {
     pub(crate) fn power_cycle(&mut self) {
         self.lose_power(self.now);
         self.peripherals.nor.lock().power_cycle();
-        if self.plugged {
+        if self.is_plugged() {
             self.cause = Cause::PowerOn;
             self.cpu = Cpu::InReset;
             if !self.pins.reset {
@@ -165,7 +182,9 @@ impl Chip {
 
     /// Pulls the adapter, which also carries the supply.
     pub(crate) fn unplug(&mut self) {
-        self.plugged = false;
+        if let Adapter::Plugged(number) = self.adapter {
+            self.adapter = Adapter::Pulled(number);
+        }
         self.received.clear();
         self.to_device.cut(self.now);
         self.lose_power(self.now);
@@ -173,7 +192,8 @@ impl Chip {
 
     /// Puts the adapter back, with both lines released.
     pub(crate) fn plug_in(&mut self) {
-        self.plugged = true;
+        let (Adapter::Plugged(number) | Adapter::Pulled(number)) = self.adapter;
+        self.adapter = Adapter::Plugged(number.wrapping_add(1));
         self.faults.plugged_in();
         self.pins = Pins::default();
         self.power_cycle();
@@ -451,7 +471,9 @@ impl Chip {
         while let Some(symbol) = self.to_host.receive(until) {
             let mut bytes = Vec::new();
             uart::sample(symbol.byte, symbol.baud, self.host_baud, &mut bytes);
-            self.received.extend(bytes);
+            if self.received.len() < RECEIVED_LIMIT {
+                self.received.extend(bytes);
+            }
         }
         self.check_adapter();
     }
@@ -467,7 +489,7 @@ impl Chip {
     }
 
     fn check_adapter(&mut self) {
-        if self.plugged && self.faults.unplugged() {
+        if self.is_plugged() && self.faults.unplugged() {
             self.unplug();
         }
     }

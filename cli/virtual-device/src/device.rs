@@ -43,8 +43,8 @@ pub struct Options {
     pub flash: FlashSource,
     /// The station's MAC address, in eFuse.
     pub mac: [u8; 6],
-    /// Manufacturer, type, capacity (power of two, 0x12-0x18) as the flash chip reports them; the capacity is its
-    /// size.
+    /// Manufacturer, type and capacity as the flash chip reports them. A capacity of 0x12 to 0x18, a power of two, is
+    /// also its size; with any other it has 4 MB.
     pub flash_id: [u8; 3],
     /// How long things take.
     pub timing: Timing,
@@ -224,6 +224,14 @@ impl Shared {
         match self.clock {
             Clock::Real => std::thread::sleep(duration),
             Clock::Simulated => self.use_chip(|chip| chip.advance(chip.now() + duration)),
+        }
+    }
+
+    /// Waits while more than half a second of bytes is on its way to the device, or until `give_up` says so.
+    pub(crate) fn wait_for_line(&self, give_up: impl Fn() -> bool) {
+        let busy = |chip: &mut Chip| chip.host_write_done_at() > chip.now() + Duration::from_millis(500);
+        while !give_up() && self.use_chip(busy) {
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 

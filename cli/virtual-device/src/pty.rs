@@ -81,17 +81,17 @@ fn spawn(
     device: &VirtualDevice,
     master: &Arc<OwnedFd>,
     end: &Arc<AtomicBool>,
-    turn: fn(&VirtualDevice, &OwnedFd),
+    turn: fn(&VirtualDevice, &OwnedFd, &AtomicBool),
 ) -> JoinHandle<()> {
     let (device, master, end) = (device.clone(), Arc::clone(master), Arc::clone(end));
     std::thread::spawn(move || {
         while !end.load(Ordering::Relaxed) {
-            turn(&device, &master);
+            turn(&device, &master, &end);
         }
     })
 }
 
-fn to_device(device: &VirtualDevice, master: &OwnedFd) {
+fn to_device(device: &VirtualDevice, master: &OwnedFd, end: &AtomicBool) {
     let _ = poll(&mut [PollFd::new(master, PollFlags::IN)], Some(&poll_time()));
     let mut buffer = [0; 1024];
     match rustix::io::read(master, &mut buffer) {
@@ -102,6 +102,7 @@ fn to_device(device: &VirtualDevice, master: &OwnedFd) {
                 chip.set_host_baud(baud);
                 chip.host_write(bytes)
             });
+            device.shared().wait_for_line(|| end.load(Ordering::Relaxed));
         }
         // Nobody has the terminal open.
         Err(Errno::IO) | Ok(0) => std::thread::sleep(POLL),
@@ -109,11 +110,13 @@ fn to_device(device: &VirtualDevice, master: &OwnedFd) {
     }
 }
 
-fn to_terminal(device: &VirtualDevice, master: &OwnedFd) {
+fn to_terminal(device: &VirtualDevice, master: &OwnedFd, _: &AtomicBool) {
     let mut buffer = [0; 1024];
     let count = device.shared().wait_for_bytes(POLL).host_read(&mut buffer);
-    if let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) {
-        write(master, bytes);
+    match buffer.get(..count) {
+        Some(bytes @ [_, ..]) => write(master, bytes),
+        _ if !device.shared().use_chip(|chip| chip.is_plugged()) => std::thread::sleep(POLL),
+        _ => {}
     }
 }
 

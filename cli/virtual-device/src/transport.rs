@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use espbroker_flasher::transport::{ControlLines, Transport, TransportError};
 
+use crate::chip::Adapter;
 use crate::device::Shared;
 
 const NAME: &str = "virtual ESP8266";
@@ -14,18 +15,22 @@ const NAME: &str = "virtual ESP8266";
 pub struct VirtualTransport {
     shared: Arc<Shared>,
     baud: u32,
-    gone: bool,
+    adapter: Adapter,
 }
 
 impl VirtualTransport {
-    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, baud: 115_200, gone: false }
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let adapter = shared.use_chip(|chip| chip.adapter());
+        Self { shared, baud: 115_200, adapter }
     }
 
-    /// Fails if the adapter was pulled at any time since the port was opened.
-    fn check(&mut self) -> Result<(), TransportError> {
-        self.gone |= !self.shared.use_chip(|chip| chip.is_plugged());
-        if self.gone { Err(TransportError::Gone { port: NAME.to_owned() }) } else { Ok(()) }
+    /// Fails if the adapter was pulled at any time since the port was opened, or was not there then.
+    fn check(&self) -> Result<(), TransportError> {
+        let now = self.shared.use_chip(|chip| chip.adapter());
+        if now == self.adapter && matches!(now, Adapter::Plugged(_)) {
+            return Ok(());
+        }
+        Err(TransportError::Gone { port: NAME.to_owned() })
     }
 }
 

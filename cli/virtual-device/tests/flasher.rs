@@ -13,8 +13,10 @@ use espbroker_flasher::{
     BootLog, BootVerdict, CommandError, ConnectError, Console, Diagnosis, EraseAllowed, Event, FlasherError,
     IdentifyError, Order, ProgramError, Reset, StubStart, TransportError, Verified, Warning, Wiring,
 };
-use espbroker_virtual_device::{Clock, FlashSource, Wiring as BoardWiring};
-use espbroker_virtual_device::{Direction, Fault, FlashButton, Options, VirtualDevice, image};
+use espbroker_virtual_device::{
+    Clock, Direction, Fault, FlashButton, FlashSource, Options, Pace, Timing, VirtualDevice,
+    Wiring as BoardWiring, image,
+};
 
 const SECTOR: usize = 4096;
 
@@ -155,11 +157,13 @@ fn a_power_cut_while_one_config_slot_is_written_never_harms_the_other() {
     let mut flash = vec![0xFF; CONFIG_B.end() as usize];
     flash[CONFIG_A.offset as usize..][..SECTOR].copy_from_slice(&old);
     for cut in 0.. {
-        let device = simulated(flash.clone(), vec![Fault::PowerCutAfterFlashOperations(cut)]);
+        let device = simulated(flash.clone(), vec![]);
+        device.cut_power_after(cut);
         let result = program(&device, Path::Rom, std::slice::from_ref(&slot));
         assert!(device.flash()[CONFIG_A.offset as usize..][..SECTOR] == old);
         if !device.lost_power() {
             assert!(result.unwrap().is_ok() && cut > 4);
+            assert_eq!(device.flash_operations(), cut, "this was the first number that sufficed");
             return;
         }
         device.power_cycle();
@@ -257,6 +261,28 @@ fn a_pulled_adapter_is_a_port_that_disappeared() {
         device.plug_in();
         assert!(program(&device, Path::Rom, &[new]).unwrap().is_ok());
     }
+}
+
+#[test]
+fn ports_that_were_open_stay_dead_after_the_adapter_is_back() {
+    let device = simulated(vec![], vec![]);
+    let mut port = device.transport();
+    device.unplug();
+    device.plug_in();
+    assert!(matches!(port.write_all(b"x"), Err(TransportError::Gone { .. })));
+    assert_eq!(device.transport().write_all(b"x"), Ok(()));
+}
+
+#[test]
+fn without_pace_a_real_clock_waits_for_the_protocol_only() {
+    let timing = Timing { uart: Pace::Instant, nor: Pace::Instant };
+    let device = VirtualDevice::new(Options { timing, ..Options::default() }).unwrap();
+    let image = image::build("1.2.3").unwrap();
+    let wall = Instant::now();
+    let new = region("image", 0, image.clone(), Order::FirstSectorLast);
+    assert!(program(&device, Path::Rom, &[new]).unwrap().is_ok());
+    assert!(wall.elapsed() < Duration::from_secs(15), "25 s at 115200 baud");
+    assert!(device.flash()[..image.len()] == image);
 }
 
 #[test]

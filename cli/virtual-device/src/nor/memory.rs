@@ -137,3 +137,21 @@ fn read_file(path: &PathBuf, size: u32) -> std::io::Result<(Vec<u8>, File)> {
     (&mut file).take(u64::from(size) + 1).read_to_end(&mut bytes)?;
     Ok((bytes, file))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_told_and_the_array_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("flash.bin");
+        std::fs::write(&path, [0; 64]).unwrap();
+        let mut memory = Memory::open(FlashSource::File(path.clone()), 64).unwrap();
+        memory.file = Some(File::open(path).unwrap());
+        memory.fill_erased(0, 32);
+        memory.store(0, 32);
+        assert!(memory.error().is_some());
+        assert_eq!(memory.bytes().iter().filter(|&&byte| byte == 0xFF).count(), 32);
+    }
+}

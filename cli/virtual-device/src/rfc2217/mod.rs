@@ -129,7 +129,12 @@ fn to_device(
     later: &Later,
 ) -> std::io::Result<()> {
     let mut buffer = [0; 4096];
+    let adapter = device.shared().use_chip(|chip| chip.adapter());
     while !end.load(Ordering::Relaxed) {
+        let still_there = device.shared().use_chip(|chip| chip.is_plugged() && chip.adapter() == adapter);
+        if !still_there {
+            return Ok(());
+        }
         let count = match stream.read(&mut buffer) {
             Ok(0) => return Ok(()),
             Ok(count) => count,
@@ -149,9 +154,7 @@ fn to_device(
             }
         }
         send(device, &mut data);
-        if !device.shared().use_chip(|chip| chip.is_plugged()) {
-            return Ok(());
-        }
+        device.shared().wait_for_line(|| end.load(Ordering::Relaxed));
     }
     Ok(())
 }
@@ -196,8 +199,15 @@ fn to_client(device: &VirtualDevice, output: &Mutex<TcpStream>, later: &Later) -
     drop(due);
     let mut buffer = [0; 1024];
     let count = device.shared().wait_for_bytes(POLL).host_read(&mut buffer);
-    let received = buffer.get(..count).unwrap_or_default();
-    if received.is_empty() { Ok(()) } else { write(output, &Port::wrap(received)) }
+    match buffer.get(..count) {
+        Some(received @ [_, ..]) => write(output, &Port::wrap(received)),
+        // Without an adapter there is nothing to wait for, until the other thread ends the connection.
+        _ if !device.shared().use_chip(|chip| chip.is_plugged()) => {
+            std::thread::sleep(POLL);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn write(output: &Mutex<TcpStream>, bytes: &[u8]) -> std::io::Result<()> {
@@ -222,7 +232,11 @@ mod tests {
         let mut ignore = |_| {};
         let mut session = Session::connect(port, ConnectOptions::default(), &mut ignore).unwrap();
         assert_eq!(session.identify().unwrap().flash.capacity, Some(0x40_0000));
+        device.unplug();
+        assert!(session.identify().is_err());
         drop(session);
+        device.plug_in();
+        drop(transport::open(&name, 115_200).unwrap());
         drop(served);
         assert!(transport::open(&name, 115_200).is_err());
     }
