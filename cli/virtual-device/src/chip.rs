@@ -95,6 +95,9 @@ pub(crate) enum Adapter {
     Pulled(u32),
 }
 
+/// How far ahead of the line firmware may write.
+const CONSOLE_AHEAD: Duration = Duration::from_millis(20);
+
 /// Bytes that the adapter and the operating system keep for a host that does not read; further ones are lost.
 const RECEIVED_LIMIT: usize = 1 << 20;
 
@@ -111,13 +114,12 @@ impl fmt::Debug for Chip {
 impl Chip {
     /// A chip on a plugged-in board: it gets power at time 0.
     pub(crate) fn new(
-        mut peripherals: Peripherals,
+        peripherals: Peripherals,
         wiring: Wiring,
         pace: Pace,
         faults: Faults,
         launcher: Launcher,
     ) -> Self {
-        peripherals.reset();
         let mut chip = Self {
             now: Duration::ZERO,
             wiring,
@@ -170,7 +172,7 @@ impl Chip {
     /// Takes the supply away and gives it back; also ends a power cut. RAM and what was on the line are lost.
     pub(crate) fn power_cycle(&mut self) {
         self.lose_power(self.now);
-        self.peripherals.nor.lock().power_cycle();
+        self.peripherals.power_cycle();
         if self.is_plugged() {
             self.cause = Cause::PowerOn;
             self.cpu = Cpu::InReset;
@@ -454,6 +456,10 @@ impl Chip {
 
     fn poll_firmware(&mut self) {
         let Cpu::Firmware(firmware) = &mut self.cpu else { return };
+        // A chip waits for its UART instead of filling memory.
+        if self.to_host.free_at() > self.now + CONSOLE_AHEAD {
+            return;
+        }
         let mut buffer = [0; 256];
         let count = firmware.console_read(&mut buffer);
         if let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) {

@@ -242,26 +242,19 @@ impl Shared {
         while !chip.has_received() && chip.is_plugged() && chip.now() < deadline {
             let next = chip.next_event().map_or(deadline, |next| next.min(deadline));
             let firmware = chip.runs_firmware();
-            chip = match self.clock {
-                Clock::Simulated if !firmware || next <= chip.now() + FIRMWARE_POLL => {
-                    chip.advance(next);
-                    chip
-                }
-                Clock::Simulated => {
-                    let before = Instant::now();
-                    let mut chip = self.wait(chip, FIRMWARE_POLL);
-                    let target = chip.now() + before.elapsed();
-                    chip.advance(target.min(deadline));
-                    chip
-                }
-                Clock::Real => {
-                    let longest = if firmware { FIRMWARE_POLL } else { IDLE_POLL };
-                    let wait = next.saturating_sub(chip.now()).min(longest);
-                    let mut chip = self.wait(chip, wait);
-                    chip.advance(self.origin.elapsed());
-                    chip
-                }
+            if self.clock == Clock::Simulated && (!firmware || next < deadline) {
+                chip.advance(next);
+                continue;
+            }
+            let longest = if firmware { FIRMWARE_POLL } else { IDLE_POLL };
+            let before = (chip.now(), Instant::now());
+            let wait = next.saturating_sub(chip.now()).min(longest);
+            chip = self.wait(chip, wait);
+            let now = match self.clock {
+                Clock::Simulated => (before.0 + before.1.elapsed()).min(deadline),
+                Clock::Real => self.origin.elapsed(),
             };
+            chip.advance(now);
         }
         chip
     }

@@ -68,6 +68,14 @@ impl Peripherals {
         }
     }
 
+    /// Supply off and on: flash and registers as after that, RAM empty (on the chip it holds anything).
+    pub(crate) fn power_cycle(&mut self) {
+        self.nor.lock().power_cycle();
+        self.dram.fill(0);
+        self.iram.fill(0);
+        self.reset();
+    }
+
     /// Registers as after a reset; RAM keeps what it held, as on the chip.
     pub(crate) fn reset(&mut self) {
         self.spi = Spi::default();
@@ -179,12 +187,14 @@ mod tests {
     }
 
     #[test]
-    fn other_registers_read_back_until_a_reset_and_ram_survives_it() {
+    fn registers_live_until_a_reset_and_ram_until_the_supply_goes() {
         let mut peripherals = peripherals();
         peripherals.write(0x6000_0704, 7, Duration::ZERO);
         peripherals.write(0x3FFE_8000, 8, Duration::ZERO);
         assert_eq!(peripherals.read(0x6000_0704), 7);
         peripherals.reset();
         assert_eq!((peripherals.read(0x6000_0704), peripherals.read(0x3FFE_8000)), (0, 8));
+        peripherals.power_cycle();
+        assert_eq!(peripherals.read(0x3FFE_8000), 0);
     }
 }

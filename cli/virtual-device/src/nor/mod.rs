@@ -212,6 +212,7 @@ impl Nor {
         if !self.begin_operation(now) {
             return;
         }
+        let address = self.memory.wrap(address);
         let page = address & !(PAGE - 1);
         let excess = data.len().saturating_sub(PAGE as usize);
         // Where power goes away, the bytes before that point are programmed, one is half done, the rest untouched.
@@ -231,11 +232,11 @@ impl Nor {
             return;
         }
         let (start, length, time) = match unit {
-            Erase::Sector(address) => (address & !(SECTOR - 1), SECTOR, SECTOR_TIME),
-            Erase::Block(address) => (address & !(BLOCK - 1), BLOCK, BLOCK_TIME),
+            Erase::Sector(address) => (self.memory.wrap(address) & !(SECTOR - 1), SECTOR, SECTOR_TIME),
+            Erase::Block(address) => (self.memory.wrap(address) & !(BLOCK - 1), BLOCK, BLOCK_TIME),
             Erase::Chip => (0, self.size(), CHIP_TIME_4M * (self.size() >> 16) / 64),
         };
-        for sector in (start..start.saturating_add(length)).step_by(SECTOR as usize) {
+        for sector in (start..start + length).step_by(SECTOR as usize) {
             if !self.stuck_sectors.contains(&(self.memory.wrap(sector) / SECTOR)) {
                 self.erase_sector(sector);
             }
