@@ -169,7 +169,7 @@ pub struct User {
 /// Text form and verification are in `password`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash {
-    /// 1-10,000; mosquitto writes 101. Each costs two SHA-512 blocks per log-in.
+    /// 1-1,000; mosquitto writes 101 (1.6 and 2.0) or 1,000 (2.1). Each costs two SHA-512 blocks per log-in.
     pub iterations: u32,
     /// 8-64 bytes; mosquitto writes 12 (1.6 and 2.0) or 64 (2.1).
     pub salt: Vec<u8>,
