@@ -9,8 +9,8 @@ use std::{
 use espbroker_config::model;
 use espbroker_flasher::{cancel::Cancel, protocol::Opcode};
 use espbroker_virtual_device::{
-    Dhcp, Direction, Fault, FlashSource, Network, Options, SimulatedWifi, StorageError, Timing,
-    VirtualDevice, nor, uart,
+    self as virtual_device, Dhcp, Direction, Fault, FlashSource, Network, Options, SimulatedWifi,
+    StorageError, Timing, VirtualDevice,
 };
 
 use crate::{
@@ -81,7 +81,10 @@ pub(crate) fn start(
     }
     let (timing, join_delay) = match given.pace {
         Pace::RealTime => (Timing::default(), JOIN_DELAY),
-        Pace::Instant => (Timing { uart: uart::Pace::Instant, nor: nor::Pace::Instant }, FAST_JOIN_DELAY),
+        Pace::Instant => (
+            Timing { uart: virtual_device::Pace::Instant, nor: virtual_device::Pace::Instant },
+            FAST_JOIN_DELAY,
+        ),
     };
     let options = Options {
         flash: flash.map_or(FlashSource::Blank, |path| FlashSource::File(path.to_owned())),

@@ -44,11 +44,11 @@ pub(crate) fn run(given: &SimulateArguments, context: &Context) -> Result<(), Fa
     simulation::hold(&device, &context.cancel, context.screen)
 }
 
-#[cfg(any())]
+#[cfg(unix)]
 fn serve_pty(
     wanted: bool,
     device: &VirtualDevice,
-) -> Result<Option<espbroker_virtual_device::pty::ServedPty>, Failure> {
+) -> Result<Option<espbroker_virtual_device::ServedPty>, Failure> {
     if !wanted {
         return Ok(None);
     }
@@ -59,7 +59,7 @@ fn serve_pty(
     Ok(Some(served))
 }
 
-#[cfg(not(any()))]
+#[cfg(not(unix))]
 fn serve_pty(wanted: bool, _device: &VirtualDevice) -> Result<Option<()>, Failure> {
     if !wanted {
         return Ok(None);
