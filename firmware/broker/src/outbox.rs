@@ -17,6 +17,8 @@ const KEPT: usize = 32;
 pub(crate) struct Outbox {
     queue: VecDeque<Output>,
     queue_bytes: usize,
+    /// The most that messages can take of one connection: the queue, or one message that is longer.
+    message_bytes: usize,
     /// No deadline of a connection is earlier.
     pub(crate) wake: Option<Instant>,
 }
@@ -34,9 +36,13 @@ pub(crate) enum Class {
 
 impl Outbox {
     pub(crate) fn new(settings: &Settings) -> Self {
+        let queue_bytes = usize::try_from(settings.queue_bytes).unwrap_or(usize::MAX);
+        // A message goes out in a packet that is no longer than the one it came in.
+        let longest = usize::try_from(settings.packet_size).unwrap_or(usize::MAX);
         Self {
             queue: VecDeque::with_capacity(KEPT),
-            queue_bytes: usize::try_from(settings.queue_bytes).unwrap_or(usize::MAX),
+            queue_bytes,
+            message_bytes: queue_bytes.max(longest),
             wake: None,
         }
     }
@@ -46,7 +52,7 @@ impl Outbox {
         let limit = match class {
             Class::Message => self.queue_bytes,
             Class::Replayed => self.queue_bytes / 2,
-            Class::Answer => self.queue_bytes.saturating_add(ANSWER_BYTES),
+            Class::Answer => self.message_bytes.saturating_add(ANSWER_BYTES),
         };
         connection.unsent == 0 || connection.unsent.saturating_add(length) <= limit
     }

@@ -55,8 +55,9 @@ pub(crate) const STALL_TIME: u64 = 60_000;
 /// session, or one too many, gets an answer.
 pub(crate) const SPARE_CONNECTIONS: usize = 4;
 
-/// Bytes beyond [`Settings::queue_bytes`] for acknowledgements and other answers, which cannot be dropped. No
-/// answer is longer than its request, so this covers one [`crate::Input::Received`] of this length.
+/// Bytes for acknowledgements and other answers, which cannot be dropped, beyond those that messages may take:
+/// [`Settings::queue_bytes`], or [`Settings::packet_size`] if that is more. No answer is longer than its request, so
+/// this covers one [`crate::Input::Received`] of this length.
 pub(crate) const ANSWER_BYTES: usize = 2048;
 
 /// Bytes of the longest client identifier taken. The standard asks for 23 (MQTT 3.1.1 §3.1.3.1).

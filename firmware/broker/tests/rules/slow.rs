@@ -111,8 +111,8 @@ fn keep_alive_does_not_save_a_client_that_stopped_reading() {
 
 #[test]
 fn answers_to_a_client_that_does_not_read_them_are_bounded() {
-    let mut script = stuck(256);
-    for _ in 0..(256 + 2048) / 2 {
+    let mut script = stuck(8000);
+    for _ in 0..(8000 + 2048) / 2 {
         script.send(1, Packet::Pingreq);
     }
     assert_eq!(script.end(1), None);
@@ -120,6 +120,18 @@ fn answers_to_a_client_that_does_not_read_them_are_bounded() {
     assert_eq!(script.end(1), Some(CloseReason::AnswersUnread));
     assert_eq!(script.counters().closed.answers_unread, 1);
     script.expect(2, &[publish("w", b"gone")]);
+}
+
+#[test]
+fn a_client_that_asks_while_a_message_longer_than_its_queue_is_on_its_way_stays() {
+    let mut script = stuck(256);
+    script.send(2, publish("t", &[0; 4000]));
+    let on_its_way = script.take(1).len();
+    script.send(1, Packet::Pingreq);
+    assert_eq!(script.end(1), None);
+    script.expect(1, &[Packet::Pingresp]);
+    script.sent(1, on_its_way + 2);
+    assert_eq!(script.broker.poll_at(), None);
 }
 
 #[test]
