@@ -21,6 +21,10 @@ pub(crate) const WAKER: Token = Token(0);
 const LISTENER: Token = Token(1);
 const FIRST_CONNECTION: usize = 2;
 
+/// Pieces that are read away from a connection that is being closed: as much as an honest client has on its way. One
+/// that sends without end must not keep the device here.
+const LAST_PIECES: usize = 16;
+
 /// The device's sockets.
 pub(crate) struct Sockets {
     registry: Registry,
@@ -161,7 +165,11 @@ impl Sockets {
         // socket closed over unread bytes resets the connection, and a reset may overtake that answer.
         let _ = connection.stream.shutdown(Shutdown::Write);
         let mut rest = [0; 2048];
-        while connection.stream.read(&mut rest).is_ok_and(|length| length > 0) {}
+        for _ in 0..LAST_PIECES {
+            if !connection.stream.read(&mut rest).is_ok_and(|length| length > 0) {
+                break;
+            }
+        }
         let _ = self.registry.deregister(&mut connection.stream);
     }
 
@@ -215,4 +223,36 @@ impl Connection {
 /// Errors of `accept` that concern one client only; the next one may wait behind it.
 fn is_about_the_client(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpStream as Client};
+
+    use mio::Poll;
+
+    use super::*;
+
+    /// Whether a client that has sent `bytes`, or as much of them as the network takes, is reset by the close.
+    fn is_reset_after(bytes: &[u8]) -> bool {
+        let poll = Poll::new().unwrap();
+        let mut sockets = Sockets::new(poll.registry().try_clone().unwrap(), IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let port = sockets.listen(0).unwrap();
+        let mut client = Client::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        client.set_nonblocking(true).unwrap();
+        let mut rest = bytes;
+        while let Ok(length @ 1..) = client.write(rest) {
+            rest = &rest[length..];
+        }
+        sockets.acceptable = true;
+        let id = sockets.accept().unwrap();
+        sockets.close(id);
+        client.write(b"x").is_err_and(|error| error.kind() != ErrorKind::WouldBlock)
+    }
+
+    #[test]
+    fn what_a_client_still_sends_is_read_away_up_to_a_bound() {
+        assert!(!is_reset_after(&[0; 10_000]), "an answer could be lost");
+        assert!(is_reset_after(&vec![0; 4 << 20]), "a flood is not read to its end");
+    }
 }
