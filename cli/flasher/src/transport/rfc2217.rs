@@ -185,6 +185,15 @@ impl Rfc2217Port {
         }
     }
 
+    /// Asks for a rate and returns the one that the server has set.
+    fn ask_for_baud(&mut self, baud: u32) -> Result<u32, TransportError> {
+        let Some(answer) = self.ask(SET_BAUDRATE, &baud.to_be_bytes(), ANSWER_TIMEOUT)? else {
+            let message = "server does not answer SET-BAUDRATE".to_owned();
+            return Err(TransportError::Other { port: self.name.clone(), message });
+        };
+        Ok(<[u8; 4]>::try_from(answer).map(u32::from_be_bytes).unwrap_or(0))
+    }
+
     /// Sends a command and waits for its answer; `None` when there is none in time.
     fn ask(
         &mut self,
@@ -240,16 +249,14 @@ impl Transport for Rfc2217Port {
     }
 
     fn set_baud(&mut self, baud: u32) -> Result<(), TransportError> {
-        let answer = self.ask(SET_BAUDRATE, &baud.to_be_bytes(), ANSWER_TIMEOUT)?;
-        let port = self.name.clone();
-        let Some(answer) = answer else {
-            let message = "server does not answer SET-BAUDRATE".to_owned();
-            return Err(TransportError::Other { port, message });
-        };
-        let set = <[u8; 4]>::try_from(answer).map(u32::from_be_bytes).unwrap_or(0);
+        let set = self.ask_for_baud(baud)?;
         // A server may state the rate that its hardware really has; a UART tolerates about three percent.
         if set.abs_diff(baud) > baud / 33 {
-            return Err(TransportError::BaudRefused { port, baud });
+            if set != self.baud {
+                // It went to the nearest rate that it has.
+                self.ask_for_baud(self.baud)?;
+            }
+            return Err(TransportError::BaudRefused { port: self.name.clone(), baud });
         }
         self.baud = baud;
         Ok(())
@@ -429,7 +436,9 @@ mod tests {
         assert_eq!(port.set_baud(460_800), Err(refused));
         assert_eq!(port.baud(), 115_200);
         drop(port);
-        server.commands();
+        let mut rates = server.commands().into_iter().filter(|(command, _)| *command == SET_BAUDRATE);
+        // The server went as far as it could, so it has to be told to come back.
+        assert_eq!(rates.next_back(), Some((SET_BAUDRATE, 115_200_u32.to_be_bytes().to_vec())));
     }
 
     #[test]
