@@ -27,8 +27,10 @@ const ROM_SYNC_VALUE: u32 = 0x2012_0707;
 /// How long a boot log may take to begin, and to go on.
 const LOG_BEGIN: Duration = Duration::from_millis(400);
 const LOG_GAP: Duration = Duration::from_millis(150);
-/// A boot log is some 300 bytes; a firmware that talks without end must not hold the diagnosis up.
+/// A boot log is some 300 bytes and over within a second; a firmware that talks without end, fast or slowly, must not
+/// hold the diagnosis up.
 const LOG_LIMIT: usize = 4096;
+const LOG_TIME: Duration = Duration::from_secs(2);
 /// How often polling says that it still goes on.
 const POLL_REPORT: Duration = Duration::from_secs(1);
 
@@ -322,11 +324,12 @@ fn diagnose(link: &mut Link<'_>, wiring: Wiring) -> Result<Diagnosis, ConnectErr
     Ok(noise.unwrap_or(Diagnosis::Silence))
 }
 
-/// What comes after a reset, until a pause or the limit.
+/// What comes after a reset, until a pause or one of the limits.
 pub(crate) fn listen(link: &mut Link<'_>) -> Result<Vec<u8>, TransportError> {
+    let deadline = link.now() + LOG_TIME;
     let mut log = Vec::new();
     let mut timeout = LOG_BEGIN;
-    while log.len() < LOG_LIMIT {
+    while log.len() < LOG_LIMIT && link.now() < deadline {
         let bytes = link.read_raw(timeout)?;
         if bytes.is_empty() {
             break;

@@ -109,6 +109,19 @@ fn other_boot_modes_noise_and_deaf_loaders_have_names() {
 }
 
 #[test]
+fn a_firmware_that_goes_on_talking_slowly_does_not_hold_the_diagnosis_up() {
+    let bench = Bench::new(|device| {
+        device.after_reset = Mode::Dead;
+        device.chatter = Some(Duration::from_millis(100));
+    });
+    let options = ConnectOptions { attempts: 1, ..ConnectOptions::default() };
+    let error = connect(&bench, options).0.unwrap_err();
+    assert!(matches!(error, ConnectError::NoReply { diagnosis: Diagnosis::Noise { .. }, .. }), "{error}");
+    let taken = bench.device().now;
+    assert!(taken < Duration::from_secs(10), "{taken:?}");
+}
+
+#[test]
 fn a_port_without_control_lines_is_polled_until_the_user_has_reset_the_device() {
     let bench = Bench::new(|device| {
         device.has_lines = false;

@@ -72,6 +72,8 @@ pub(super) struct Device {
     pub(super) fault: FaultScript,
     pub(super) unplugged: bool,
     pub(super) output: VecDeque<u8>,
+    /// How often a byte comes that nobody asked for.
+    pub(super) chatter: Option<Duration>,
     decoder: Decoder,
     flash_write: Option<(u32, u32)>,
     deflate: Option<(u32, ZlibDecoder<Vec<u8>>)>,
@@ -106,6 +108,7 @@ impl Device {
             fault: Box::new(|_, _| Fault::None),
             unplugged: false,
             output: VecDeque::new(),
+            chatter: None,
             decoder: Decoder::new(1 << 16),
             flash_write: None,
             deflate: None,
@@ -364,7 +367,9 @@ impl Transport for Bench {
             return Err(TransportError::Gone { port: "bench".to_owned() });
         }
         if device.output.is_empty() {
-            device.now += timeout;
+            let chatter = device.chatter.filter(|pause| *pause < timeout);
+            device.now += chatter.unwrap_or(timeout);
+            device.output.extend(chatter.map(|_| b'.'));
         }
         // Seven at a time, so that frames are split wherever it hurts.
         let length = buffer.len().min(7).min(device.output.len());
