@@ -2,10 +2,11 @@
 //!
 //! A region that is started by the boot ROM loses its first sector before anything else happens and gets it back
 //! after everything else was written, so that until the last moment the ROM finds nothing to start. Through the boot
-//! ROM, blocks go out one by one, and a failed one is repeated from the beginning of its sector, which is erased
-//! again: the ROM counts blocks, and a reply may have been lost after its block was written. Through a stub,
-//! compressed spans are repeated as a whole, since the stream cannot be entered in the middle; a stub acknowledges a
-//! block before it writes it, so a write error arrives with the next reply, and the end command collects the last.
+//! ROM, blocks go out one by one, of that sector the first one last, and a failed one is repeated from the beginning
+//! of its sector, which is erased again: the ROM counts blocks, and a reply may have been lost after its block was
+//! written. Through a stub, compressed spans are repeated as a whole, since the stream cannot be entered in the middle;
+//! a stub acknowledges a block before it writes it, so a write error arrives with the next reply, and the end command
+//! collects the last.
 //! FLASH_END is never sent through the boot ROM: it would leave the loader with the flash write-protected.
 
 use std::borrow::Cow;
@@ -38,7 +39,8 @@ pub enum Order {
     /// With the others, from the first byte to the last.
     #[default]
     Ascending,
-    /// Erased before and written after everything else of the same call: for what the boot ROM starts.
+    /// Erased before and written after everything else of the same call, through the boot ROM with the first block at
+    /// the end: for what the boot ROM starts.
     FirstSectorLast,
 }
 
@@ -288,6 +290,22 @@ impl Session<'_> {
 
     /// Boot ROM: sends blocks until the end or the first failure, and says which byte that was at.
     fn write_block_run(&mut self, region: &Region, run: Range<u32>) -> Result<(), (u32, CommandError)> {
+        let first = u32::try_from(ROM_FLASH_BLOCK).unwrap_or(u32::MAX);
+        if region.order == Order::FirstSectorLast && run.start == 0 && run.end > first {
+            // The header in the first block is what makes the ROM start an image.
+            self.send_blocks(region, first..run.end, |end| end - first)?;
+            return self.send_blocks(region, 0..first, |_| run.end);
+        }
+        self.send_blocks(region, run, |end| end)
+    }
+
+    /// Sends the blocks of a run; `written_to` makes the progress of the region from the end of a block.
+    fn send_blocks(
+        &mut self,
+        region: &Region,
+        run: Range<u32>,
+        written_to: impl Fn(u32) -> u32,
+    ) -> Result<(), (u32, CommandError)> {
         let block_size = u32::try_from(ROM_FLASH_BLOCK).unwrap_or(u32::MAX);
         let blocks = (run.end - run.start).div_ceil(block_size);
         let offset = region.offset + run.start;
@@ -300,7 +318,7 @@ impl Session<'_> {
             block.resize(ROM_FLASH_BLOCK, FILLER);
             let command = Command::FlashData { sequence, block: Cow::Owned(block) };
             self.link.command(&command, COMMAND_TIMEOUT).map_err(|error| (start, error))?;
-            self.report(region, end);
+            self.report(region, written_to(end));
         }
         Ok(())
     }
