@@ -292,18 +292,21 @@ impl Session<'_> {
     fn write_block_run(&mut self, region: &Region, run: Range<u32>) -> Result<(), (u32, CommandError)> {
         let first = u32::try_from(ROM_FLASH_BLOCK).unwrap_or(u32::MAX);
         if region.order == Order::FirstSectorLast && run.start == 0 && run.end > first {
-            // The header in the first block is what makes the ROM start an image.
-            self.send_blocks(region, first..run.end, |end| end - first)?;
-            return self.send_blocks(region, 0..first, |_| run.end);
+            // The header in the first block is what makes the ROM start an image. FLASH_BEGIN takes whole sectors, so
+            // the block goes out as erased flash, which leaves it as it is, and at the end as what it is.
+            self.send_blocks(region, run.clone(), 0..first, |end| end - first)?;
+            return self.send_blocks(region, 0..first, 0..0, |_| run.end);
         }
-        self.send_blocks(region, run, |end| end)
+        self.send_blocks(region, run, 0..0, |end| end)
     }
 
-    /// Sends the blocks of a run; `written_to` makes the progress of the region from the end of a block.
+    /// Sends the blocks of a run, those in `blank` as erased flash; `written_to` makes the progress of the region from
+    /// the end of a block.
     fn send_blocks(
         &mut self,
         region: &Region,
         run: Range<u32>,
+        blank: Range<u32>,
         written_to: impl Fn(u32) -> u32,
     ) -> Result<(), (u32, CommandError)> {
         let block_size = u32::try_from(ROM_FLASH_BLOCK).unwrap_or(u32::MAX);
@@ -314,7 +317,8 @@ impl Session<'_> {
         for sequence in 0..blocks {
             let start = run.start + sequence * block_size;
             let end = (start + block_size).min(run.end);
-            let mut block = part(&region.bytes, start, end - start).to_vec();
+            let content = if blank.contains(&start) { &[] } else { part(&region.bytes, start, end - start) };
+            let mut block = content.to_vec();
             block.resize(ROM_FLASH_BLOCK, FILLER);
             let command = Command::FlashData { sequence, block: Cow::Owned(block) };
             self.link.command(&command, COMMAND_TIMEOUT).map_err(|error| (start, error))?;

@@ -191,6 +191,10 @@ impl Device {
                 }
                 ok()
             }
+            // ESP8266 boot ROM, SPIEraseArea: whole sectors only, also where nothing is to be erased.
+            Command::FlashBegin { offset, .. } if !offset.is_multiple_of(4096) => {
+                refuse(Refusal::OperationFailed)
+            }
             Command::FlashBegin { erase_size, offset, .. } => {
                 assert_eq!(self.mode, Mode::Rom);
                 let (start, sectors) = (offset / 4096, erase_size / 4096);
