@@ -22,12 +22,17 @@ pub struct FileFlash {
 }
 
 impl FileFlash {
-    /// Opens the flash in the file at `path`; a missing or empty file becomes erased flash of `capacity` bytes.
+    /// Opens the flash in the file at `path`; a missing or empty file becomes erased flash of `capacity` bytes. A new
+    /// file is for its owner only, where the system knows owners: the config in it holds credentials.
     ///
     /// # Errors
     /// The file cannot be opened for reading and writing, or has another length ([`io::ErrorKind::InvalidData`]).
     pub fn open(path: &Path, capacity: usize) -> io::Result<Self> {
-        let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(path)?;
         let length = file.metadata()?.len();
         if length == 0 {
             file.write_all(&vec![0xFF; capacity])?;

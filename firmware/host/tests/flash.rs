@@ -80,6 +80,17 @@ fn a_config_stored_in_a_file_is_there_when_the_file_is_opened_again() {
     assert_eq!(&bytes[usize::try_from(CONFIG_A.offset).unwrap()..][..4], slots::MAGIC);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_new_file_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flash.bin");
+    FileFlash::open(&path, capacity()).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
 #[test]
 fn a_file_of_another_length_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
