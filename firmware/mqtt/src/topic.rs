@@ -115,7 +115,7 @@ impl<'a> TopicFilter<'a> {
 
 /// [`TopicFilter::matches`] for stored bytes that were a valid filter and a valid name when they were stored.
 ///
-/// Takes time in proportion to the shorter of the two. Other bytes give a meaningless answer, never a panic.
+/// Looks at each byte of either once at most. Other bytes give a meaningless answer, never a panic.
 pub fn filter_matches(mut filter: &[u8], mut topic: &[u8]) -> bool {
     // MQTT 3.1.1 §4.7.2: a filter starting with a wildcard does not match a name starting with `$`.
     if topic.first() == Some(&b'$') && matches!(filter.first(), Some(b'+' | b'#')) {

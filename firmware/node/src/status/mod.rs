@@ -58,7 +58,8 @@ pub enum Status {
         /// The real TCP port, also where the platform was asked for any free one.
         port: u16,
     },
-    /// `listen-failed`: clients cannot connect; tried again every [`LISTEN_RETRY`](crate::server::LISTEN_RETRY).
+    /// `listen-failed`: clients cannot connect; tried again every [`LISTEN_RETRY`](crate::server::LISTEN_RETRY) unless
+    /// this firmware does not have the service.
     ListenFailed {
         /// To what.
         service: Service,
