@@ -5,6 +5,7 @@ use std::{
     io::{self, BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::Instant,
 };
 
 /// Why a task failed; the text says what to do.
@@ -123,14 +124,17 @@ pub(crate) struct Tally {
 impl Tally {
     /// Runs one check.
     pub(crate) fn check(&mut self, name: &str, check: impl FnOnce() -> Result<(), Failure>) {
-        match check() {
+        let begun = Instant::now();
+        let result = check();
+        let seconds = begun.elapsed().as_secs_f64();
+        match result {
             Ok(()) => {
                 self.passed += 1;
-                println!("ok      {name}");
+                println!("ok     {seconds:>6.1} s  {name}");
             }
             Err(failure) => {
                 self.failed += 1;
-                println!("FAILED  {name}\n{failure}");
+                println!("FAILED {seconds:>6.1} s  {name}\n{failure}");
             }
         }
     }
