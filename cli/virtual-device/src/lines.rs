@@ -18,6 +18,8 @@ pub enum Wiring {
     /// RTS resets, DTR pulls GPIO0 low: development boards.
     #[default]
     AutoReset,
+    /// RTS resets and no line reaches GPIO0, as with an adapter without DTR: the chip always starts from flash.
+    ResetOnly,
     /// No line reaches the chip, as on plugs and on a pseudo-terminal: the chip starts when it gets power.
     Manual(FlashButton),
 }
@@ -47,6 +49,7 @@ impl Wiring {
     pub(crate) const fn pins(self, lines: ControlLines) -> Pins {
         match self {
             Self::AutoReset => Pins { reset: lines.rts && !lines.dtr, gpio0_low: lines.dtr && !lines.rts },
+            Self::ResetOnly => Pins { reset: lines.rts, gpio0_low: false },
             Self::Manual(_) => Pins { reset: false, gpio0_low: false },
         }
     }
@@ -54,7 +57,7 @@ impl Wiring {
     /// Whether a start finds GPIO0 low, given the pins and whether flash begins with an image.
     pub(crate) const fn download(self, pins: Pins, flashed: Flashed) -> bool {
         match (self, flashed) {
-            (Self::AutoReset, _) => pins.gpio0_low,
+            (Self::AutoReset | Self::ResetOnly, _) => pins.gpio0_low,
             (Self::Manual(FlashButton::Held), _) => true,
             (Self::Manual(FlashButton::Released), _) => false,
             (Self::Manual(FlashButton::HeldUntilFlashed), Flashed::Yes) => false,
@@ -86,6 +89,15 @@ mod tests {
         assert_eq!(pins(true, true), (false, false));
         assert_eq!(pins(false, true), (true, false));
         assert_eq!(pins(true, false), (false, true));
+    }
+
+    #[test]
+    fn a_board_with_reset_alone_never_pulls_gpio0() {
+        for dtr in [false, true] {
+            let pins = |rts| Wiring::ResetOnly.pins(ControlLines { dtr, rts });
+            assert_eq!(pins(false), Pins { reset: false, gpio0_low: false });
+            assert_eq!(pins(true), Pins { reset: true, gpio0_low: false });
+        }
     }
 
     #[test]

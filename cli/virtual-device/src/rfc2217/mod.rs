@@ -20,6 +20,8 @@ use port::{Action, HOLD, Port};
 
 /// How often the threads look whether they shall end.
 const POLL: Duration = Duration::from_millis(20);
+/// How long a client that comes while another is just leaving is kept waiting, as between two commands of a script.
+const LET_GO: Duration = Duration::from_millis(500);
 
 /// A running server; dropping it closes the port and the connection.
 #[derive(Debug)]
@@ -71,7 +73,7 @@ fn listen(listener: &TcpListener, device: &VirtualDevice, end: &Arc<AtomicBool>)
     while !end.load(Ordering::Relaxed) {
         match listener.accept() {
             Ok((stream, _)) => {
-                if connection.as_ref().is_some_and(|thread| !thread.is_finished()) {
+                if !is_free(connection.as_ref(), end) {
                     let _ = stream.shutdown(Shutdown::Both);
                     continue;
                 }
@@ -85,6 +87,16 @@ fn listen(listener: &TcpListener, device: &VirtualDevice, end: &Arc<AtomicBool>)
     if let Some(thread) = connection {
         let _ = thread.join();
     }
+}
+
+/// Whether the connection before is over, or is over within [`LET_GO`].
+fn is_free(before: Option<&JoinHandle<()>>, end: &AtomicBool) -> bool {
+    let Some(before) = before else { return true };
+    let deadline = Instant::now() + LET_GO;
+    while !before.is_finished() && Instant::now() < deadline && !end.load(Ordering::Relaxed) {
+        std::thread::sleep(POLL);
+    }
+    before.is_finished()
 }
 
 /// Lines that wait for the end of [`HOLD`].
@@ -236,6 +248,8 @@ mod tests {
         assert!(session.identify().is_err());
         drop(session);
         device.plug_in();
+        drop(transport::open(&name, 115_200).unwrap());
+        // The server may not have noticed yet that the client before has gone.
         drop(transport::open(&name, 115_200).unwrap());
         drop(served);
         assert!(transport::open(&name, 115_200).is_err());
