@@ -8,11 +8,11 @@ use std::{error::Error, fmt::Write as _, process::ExitCode};
 use anstyle::{AnsiColor, Style};
 use espbroker_config::flash_map::FlashMap;
 use espbroker_flasher::{
-    FlasherError,
+    CommandError as LoaderError, FlasherError,
     connect::{ConnectError, Diagnosis},
     identify::IdentifyError,
     ports,
-    transport::TransportError,
+    transport::{RFC2217_PREFIX, TransportError},
 };
 use espbroker_node::status::{ListenFailure, WifiReason};
 
@@ -99,7 +99,7 @@ fn no(hint: impl Into<String>) -> (Exit, Option<String>) {
 
 const CABLE: &str = "try another cable, another USB port, and an adapter that can power the board (300 mA)";
 const RERUN: &str =
-    "nothing is lost for good: run the same command again, and it starts over from what is there";
+    "run the same command again: it starts over from what is there, and nothing is lost for good";
 
 impl Explain for FlasherError {
     fn explain(&self) -> (Exit, Option<String>) {
@@ -107,9 +107,9 @@ impl Explain for FlasherError {
             return (Exit::Stopped, Some(RERUN.to_owned()));
         }
         if let Some(error) = self.transport() {
-            let written = matches!(self, Self::Program(_) | Self::Erase(_));
-            return explain_transport(error, written);
+            return explain_transport(error, self.into());
         }
+        let silent = matches!(self.command(), Some(LoaderError::NoReply { .. }));
         match self {
             Self::Connect(error) => explain_connect(error),
             Self::Identify(IdentifyError::WrongChip { .. }) => {
@@ -118,6 +118,9 @@ impl Explain for FlasherError {
             Self::StubFile(_) => {
                 unable("take the file from esptool's folder targets/stub_flasher, or leave --stub out")
             }
+            Self::Program(_) | Self::Erase(_) if silent => unable(format!(
+                "the device fell silent while it was written: check its power and {RERUN}; if it happens again, {CABLE}"
+            )),
             Self::Program(_) => unable(format!("{RERUN}; if it happens again, {CABLE}")),
             Self::Identify(_) | Self::Verify(_) | Self::Read(_) | Self::Stub(_) => unable(CABLE),
             Self::Erase(_) => {
@@ -128,16 +131,37 @@ impl Explain for FlasherError {
     }
 }
 
-fn explain_transport(error: &TransportError, written: bool) -> (Exit, Option<String>) {
+/// What was going on when a port failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Activity {
+    Opening,
+    Writing,
+    Other,
+}
+
+impl From<&FlasherError> for Activity {
+    fn from(error: &FlasherError) -> Self {
+        match error {
+            FlasherError::Transport(_) => Self::Opening,
+            FlasherError::Program(_) | FlasherError::Erase(_) => Self::Writing,
+            _ => Self::Other,
+        }
+    }
+}
+
+fn explain_transport(error: &TransportError, activity: Activity) -> (Exit, Option<String>) {
     match error {
-        TransportError::NotFound { port } if port.starts_with("rfc2217:") => {
+        TransportError::NotFound { port } | TransportError::Other { port, .. } if is_remote(port) => {
             unable("is the serial server running, and are its address and port right?")
+        }
+        TransportError::Gone { port } if is_remote(port) && activity == Activity::Opening => {
+            unable("the serial server hung up: another program may use its port; close that, and try again")
         }
         TransportError::NotFound { .. } => unable(missing_port_hint()),
         TransportError::PermissionDenied { port } => unable(permission_hint(port)),
         TransportError::Busy { port } => unable(busy_hint(port)),
-        TransportError::Gone { .. } if written => unable(format!(
-            "the device was unplugged or lost power while it was written; plug it in again. {RERUN}"
+        TransportError::Gone { .. } if activity == Activity::Writing => unable(format!(
+            "the device was unplugged or lost power while it was written: plug it in again, and {RERUN}"
         )),
         TransportError::Gone { .. } => {
             unable("the device was unplugged or the serial server went away; plug it in again")
@@ -148,6 +172,10 @@ fn explain_transport(error: &TransportError, written: bool) -> (Exit, Option<Str
         TransportError::BaudRefused { .. } => unable("use --baud 115200"),
         TransportError::Other { .. } => (Exit::Unable, None),
     }
+}
+
+fn is_remote(port: &str) -> bool {
+    port.starts_with(RFC2217_PREFIX)
 }
 
 fn permission_hint(port: &str) -> String {
@@ -207,7 +235,8 @@ fn explain_connect(error: &ConnectError) -> (Exit, Option<String>) {
         }
         Diagnosis::OtherBootMode { .. } => "GPIO2 is low: disconnect what pulls it down, and reset".to_owned(),
         Diagnosis::Silence => format!(
-            "check power (3.3 V at the chip), EN high, and that TX goes to RX and RX to TX; then {CABLE}"
+            "a board without automatic reset needs --reset manual. Else check power (3.3 V at the chip), EN high, and \
+             that TX goes to RX and RX to TX; then {CABLE}"
         ),
         Diagnosis::Noise { .. } => {
             format!("bytes come but make no sense: is this the ESP8266's port? Then check GND, and {CABLE}")
@@ -339,7 +368,7 @@ impl Explain for SimulationError {
 impl Explain for StartUpError {
     fn explain(&self) -> (Exit, Option<String>) {
         const SETTINGS_ONLY: &str =
-            "the firmware is in place; settings alone are written with `espbroker config write`";
+            "The firmware is in place; `espbroker config write` writes the settings alone";
         match self {
             Self::ImageDiffers { .. } | Self::NoImage => {
                 no(format!("run setup again; if it happens again, {CABLE}"))
@@ -425,6 +454,8 @@ impl Explain for SetupError {
 
 #[cfg(test)]
 mod tests {
+    use espbroker_flasher::ProgramError;
+
     use super::*;
 
     #[test]
@@ -441,10 +472,29 @@ mod tests {
     }
 
     #[test]
-    fn an_unplugged_port_is_explained_by_what_was_going_on() {
-        let gone = || TransportError::Gone { port: "p".to_owned() };
-        let (exit, hint) = FlasherError::from(gone()).explain();
+    fn a_port_that_goes_away_is_explained_by_what_was_going_on() {
+        let gone = |port: &str| TransportError::Gone { port: port.to_owned() };
+        let hint = |error: FlasherError| {
+            let (exit, hint) = error.explain();
+            assert_eq!(exit, Exit::Unable);
+            hint.unwrap()
+        };
+        assert!(hint(gone("p").into()).contains("plug it in again"));
+        assert!(hint(gone("rfc2217://h:1").into()).contains("another program may use its port"));
+        let writing = ProgramError::Write {
+            region: "firmware".to_owned(),
+            offset: 0,
+            source: LoaderError::Transport(gone("rfc2217://h:1")),
+        };
+        assert!(hint(writing.into()).contains("while it was written"));
+    }
+
+    #[test]
+    fn a_serial_server_that_is_not_there_is_asked_about() {
+        let port = "rfc2217://h:1".to_owned();
+        let refused = TransportError::Other { port, message: "connection refused".to_owned() };
+        let (exit, hint) = FlasherError::from(refused).explain();
         assert_eq!(exit, Exit::Unable);
-        assert!(!hint.unwrap().contains("while it was written"));
+        assert!(hint.unwrap().contains("is the serial server running"));
     }
 }

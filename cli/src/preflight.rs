@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use espbroker_config::{
     flash_map::{self, FlashMap},
-    image::{Target, boot::BOOT_MAGIC},
+    image::{self, DESCRIPTOR_LENGTH, Target, boot::BOOT_MAGIC},
     slots::{self, HEADER_LENGTH, Slot, SlotHeader, SlotRecord, SlotState},
 };
 use espbroker_flasher::{
@@ -52,6 +52,8 @@ pub(crate) enum BootSector {
     Blank,
     /// The boot ROM would load it.
     Image,
+    /// The very image that is to be written, whole or as an interrupted write left it.
+    SameImage,
     /// Anything else.
     Other,
 }
@@ -129,19 +131,34 @@ fn header_size(nibble: u8) -> Option<u32> {
 }
 
 /// Looks at the boot sector and both config slots, reading no more than it needs: through the boot ROM a byte takes
-/// most of a millisecond.
+/// most of a millisecond. `firmware` is what will be written, if anything is.
 ///
 /// # Errors
 ///
 /// When the flash cannot be read.
-pub(crate) fn inspect(session: &mut Session<'_>) -> Result<Occupancy, ReadError> {
+pub(crate) fn inspect(
+    session: &mut Session<'_>,
+    firmware: Option<&Firmware>,
+) -> Result<Occupancy, ReadError> {
     let boot = session.read(flash_map::BOOT.name, 0..BOOT_PROBE)?;
     let boot = match boot.first() {
         _ if boot.iter().all(|byte| *byte == 0xFF) => BootSector::Blank,
+        _ if holds(session, firmware)? => BootSector::SameImage,
         Some(&BOOT_MAGIC) => BootSector::Image,
         _ => BootSector::Other,
     };
     Ok(Occupancy { boot, a: read_slot(session, Slot::A)?, b: read_slot(session, Slot::B)? })
+}
+
+/// Whether the flash has the descriptor of `firmware`, digest included, in its place.
+fn holds(session: &mut Session<'_>, firmware: Option<&Firmware>) -> Result<bool, ReadError> {
+    let descriptor = firmware.and_then(|firmware| {
+        let offset = image::locate(&firmware.bytes).ok()?.offset;
+        Some((u32::try_from(offset).ok()?, firmware.bytes.get(offset..)?.get(..DESCRIPTOR_LENGTH)?))
+    });
+    let Some((offset, wanted)) = descriptor else { return Ok(false) };
+    let found = session.read(flash_map::BOOT.name, span(offset, DESCRIPTOR_LENGTH))?;
+    Ok(found == wanted)
 }
 
 /// Reads one config slot: its header, and then as much as the header says.
@@ -184,6 +201,9 @@ impl Occupancy {
         match self.boot {
             BootSector::Blank => {}
             BootSector::Image => losses.push("the firmware that is on the device".to_owned()),
+            // The settings in use mean that the set-up before this one was finished.
+            BootSector::SameImage => losses
+                .extend(self.config().map(|(_, record)| format!("the settings of `{}`", record.config.name))),
             BootSector::Other => losses.push("what is in the first sectors of the flash".to_owned()),
         }
         let (slot, _) = self.next();
@@ -195,7 +215,8 @@ impl Occupancy {
             SlotState::Newer { format, .. } => {
                 losses.push(format!("settings that a newer program wrote (format {format})"));
             }
-            SlotState::Damaged(_) if self.boot == BootSector::Blank => {}
+            // What an interrupted set-up leaves.
+            SlotState::Damaged(_) if matches!(self.boot, BootSector::Blank | BootSector::SameImage) => {}
             SlotState::Damaged(_) => losses.push(format!("foreign data in {}", slot.region().name)),
             SlotState::Blank | SlotState::Valid(_) => {}
         }
@@ -207,6 +228,7 @@ impl Occupancy {
         let firmware = match self.boot {
             BootSector::Blank => "no firmware",
             BootSector::Image => "a firmware",
+            BootSector::SameImage => "this firmware",
             BootSector::Other => "unknown content",
         };
         match self.config() {
@@ -276,7 +298,18 @@ mod tests {
         assert!(blank.losses().is_empty());
         let cut = slots::read_sector(b"EBCF cut short");
         assert!(Occupancy { a: cut.clone(), ..blank.clone() }.losses().is_empty());
+        assert!(
+            Occupancy { boot: BootSector::SameImage, a: cut.clone(), ..blank.clone() }.losses().is_empty()
+        );
         let foreign = Occupancy { boot: BootSector::Image, a: cut, b: SlotState::Blank };
         assert_eq!(foreign.losses().len(), 2);
+    }
+
+    #[test]
+    fn settings_in_use_are_not_replaced_without_a_question_even_under_the_same_firmware() {
+        let sector = slots::encode_sector(&espbroker_config::model::Config::new("hall"), 1).unwrap();
+        let set_up =
+            Occupancy { boot: BootSector::SameImage, a: slots::read_sector(&sector), b: SlotState::Blank };
+        assert_eq!(set_up.losses(), ["the settings of `hall`"]);
     }
 }

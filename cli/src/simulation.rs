@@ -7,15 +7,14 @@ use std::{
 };
 
 use espbroker_config::model;
-use espbroker_flasher::{cancel::Cancel, protocol::Opcode};
+use espbroker_flasher::{cancel::Cancel, protocol::Opcode, transport::Transport as _};
 use espbroker_virtual_device::{
-    self as virtual_device, Dhcp, Direction, Fault, FlashSource, Network, Options, SimulatedWifi,
-    StorageError, Timing, VirtualDevice,
+    self as virtual_device, Clock, Dhcp, Direction, Fault, FlashButton, FlashSource, Network, Options,
+    SimulatedWifi, StorageError, Timing, VirtualDevice, Wiring,
 };
 
 use crate::{
     arguments::{Pace, SimulationArguments},
-    failure::Failure,
     screen::Screen,
     settings::{Settings, SettingsError, address, read_secret_file},
 };
@@ -59,6 +58,15 @@ pub(crate) enum SimulationError {
     Settings(#[from] SettingsError),
 }
 
+/// The clock of a device that only this program talks to: where the line takes no time, neither does waiting for a
+/// reply that never comes.
+pub(crate) fn clock(given: &SimulationArguments) -> Clock {
+    match given.pace {
+        Pace::RealTime => Clock::Real,
+        Pace::Instant => Clock::Simulated,
+    }
+}
+
 /// Plugs a virtual device in. Without `--network`, the air holds the network that `config` names, with the same
 /// passphrase, so that any settings can be tried.
 ///
@@ -69,6 +77,7 @@ pub(crate) fn start(
     given: &SimulationArguments,
     flash: Option<&Path>,
     config: Option<&model::Config>,
+    clock: Clock,
 ) -> Result<VirtualDevice, SimulationError> {
     let (faults, surroundings) = parse_faults(&given.faults)?;
     let mut networks: Vec<Network> =
@@ -91,7 +100,9 @@ pub(crate) fn start(
         mac: given.mac.as_deref().map(parse_mac).transpose()?.unwrap_or(MAC),
         flash_id: surroundings.flash_id,
         timing,
+        clock,
         faults,
+        wiring: surroundings.wiring,
         wifi: SimulatedWifi { networks, join_delay },
         bind: given.bind,
         ..Options::default()
@@ -118,24 +129,22 @@ pub(crate) fn choose_free_port(settings: &mut Settings, bind: IpAddr, screen: Sc
     broker.mqtt_port = free;
 }
 
-/// Waits until the user stops the program.
-pub(crate) fn wait(cancel: &Cancel) {
+/// Keeps the device up until the user stops the program; the ordinary end of a server.
+pub(crate) fn hold(device: &VirtualDevice, clock: Clock, cancel: &Cancel) {
     while !cancel.is_cancelled() {
         std::thread::sleep(POLL);
+        if clock == Clock::Simulated {
+            // Nobody else moves this clock on, and a firmware that restarts needs it.
+            device.transport().sleep(POLL);
+        }
     }
 }
 
-/// Keeps the device up until the user stops the program; the ordinary end of a server.
-///
-/// # Errors
-///
-/// When the flash file could not be kept up to date.
-pub(crate) fn hold(device: &VirtualDevice, cancel: &Cancel, screen: Screen) -> Result<(), Failure> {
-    wait(cancel);
+/// Warns when the flash file does not hold what the device does.
+pub(crate) fn warn_if_not_saved(device: &VirtualDevice, screen: Screen) {
     if let Some(error) = device.flash_file_error() {
         screen.warning(format!("the flash file is not up to date: {error}"));
     }
-    Ok(())
 }
 
 /// `NAME` is an open network, `NAME=FILE` one with the passphrase in the file.
@@ -177,10 +186,12 @@ fn parse_mac(text: &str) -> Result<[u8; 6], SimulationError> {
 struct Surroundings {
     flash_id: [u8; 3],
     dhcp: Dhcp,
+    wiring: Wiring,
 }
 
 fn parse_faults(texts: &[String]) -> Result<(Vec<Fault>, Surroundings), SimulationError> {
-    let mut surroundings = Surroundings { flash_id: Options::default().flash_id, dhcp: Dhcp::Answer };
+    let Options { flash_id, wiring, .. } = Options::default();
+    let mut surroundings = Surroundings { flash_id, dhcp: Dhcp::Answer, wiring };
     let mut faults = Vec::new();
     for text in texts {
         let unknown = || SimulationError::Fault { text: text.clone() };
@@ -189,6 +200,8 @@ fn parse_faults(texts: &[String]) -> Result<(Vec<Fault>, Surroundings), Simulati
         let number = || value.and_then(|value| value.parse::<u64>().ok()).ok_or_else(unknown);
         match (name, value) {
             ("no-dhcp", None) => surroundings.dhcp = Dhcp::Silent,
+            ("no-gpio0", None) => surroundings.wiring = Wiring::ResetOnly,
+            ("no-auto-reset", None) => surroundings.wiring = Wiring::Manual(FlashButton::Released),
             ("flash-1mb", None) => surroundings.flash_id = [0xEF, 0x40, 0x14],
             ("unreadable-flash", None) => faults.push(Fault::FlashId([0xFF; 3])),
             ("wrong-chip", None) => faults.push(Fault::WrongChip { magic: 0x00F0_1D83 }),

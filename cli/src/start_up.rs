@@ -60,9 +60,9 @@ pub(crate) enum StartUpError {
     NetworkNotFound { ssid: String, code: u16 },
     #[error("the network `{ssid}` gives the device no address")]
     NoAddress { ssid: String },
-    #[error("the device cannot join the network `{ssid}`: {reason} (code {code})")]
+    #[error("the device cannot join the network `{ssid}`: {} (code {code})", wifi_words(*reason))]
     NotJoined { ssid: String, reason: WifiReason, code: u16 },
-    #[error("the device cannot open its {service} port: {port} is {reason}")]
+    #[error("the device cannot open its {} port: {port} is {}", service_words(*service), listen_words(*reason))]
     PortNotOpen { service: Service, port: u16, reason: ListenFailure },
     #[error("the device has opened its own access point instead of joining the network")]
     AccessPointInstead,
@@ -205,7 +205,8 @@ impl StartUp {
             _ => 1,
         };
         self.failures = Some((reason, count));
-        if count < SAME_REASON_MAX {
+        // A silent DHCP server has been asked several times within one attempt.
+        if count < SAME_REASON_MAX && reason != WifiReason::NoAddress {
             return Ok(());
         }
         let ssid = String::from_utf8_lossy(&self.ssid).into_owned();
@@ -226,5 +227,90 @@ impl StartUp {
             return Err(StartUpError::ConfigDiffers { found: "none named".to_owned() });
         }
         Ok(self.running.clone())
+    }
+}
+
+/// Why a network was not joined, for people.
+pub(crate) const fn wifi_words(reason: WifiReason) -> &'static str {
+    match reason {
+        WifiReason::NetworkNotFound => "the network was not found",
+        WifiReason::WrongPassphrase => "the passphrase is wrong",
+        WifiReason::NoAddress => "the network gives no address",
+        WifiReason::AccessPointFull => "the access point takes no more devices",
+        WifiReason::SignalLost => "the access point fell silent",
+        WifiReason::NoAnswer => "the access point does not answer",
+        WifiReason::Other => "the access point refuses the device",
+    }
+}
+
+const fn service_words(service: Service) -> &'static str {
+    match service {
+        Service::Mqtt => "MQTT",
+        Service::WebSocket => "WebSocket",
+    }
+}
+
+const fn listen_words(reason: ListenFailure) -> &'static str {
+    match reason {
+        ListenFailure::InUse => "in use",
+        ListenFailure::Denied => "not allowed here",
+        ListenFailure::NotSupported => "not served by this firmware",
+        ListenFailure::Other => "not usable",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start_up() -> StartUp {
+        StartUp::new(Expected { image: None, config: None, station: true })
+    }
+
+    fn failed(reason: WifiReason) -> Status {
+        Status::Wifi(WifiState::Failed { reason, code: 201, attempt: 1 })
+    }
+
+    #[test]
+    fn one_lost_frame_is_no_wrong_passphrase_and_a_second_refusal_is() {
+        let mut start_up = start_up();
+        assert_eq!(start_up.observe(&failed(WifiReason::WrongPassphrase)), Ok(None));
+        assert_eq!(start_up.observe(&failed(WifiReason::NetworkNotFound)), Ok(None));
+        assert_eq!(
+            start_up.observe(&failed(WifiReason::NetworkNotFound)),
+            Err(StartUpError::NetworkNotFound { ssid: String::new(), code: 201 })
+        );
+    }
+
+    #[test]
+    fn a_network_without_dhcp_is_named_after_one_attempt_although_joining_it_worked() {
+        let mut start_up = start_up();
+        let joined = Status::Wifi(WifiState::Joined { channel: 6, rssi: -51 });
+        assert_eq!(start_up.observe(&joined), Ok(None));
+        assert_eq!(
+            start_up.observe(&failed(WifiReason::NoAddress)),
+            Err(StartUpError::NoAddress { ssid: String::new() })
+        );
+    }
+
+    #[test]
+    fn a_device_that_keeps_starting_is_said_to_crash() {
+        let mut start_up = start_up();
+        let boot = Status::Boot {
+            version: "1".to_owned(),
+            target: espbroker_config::image::Target::Esp8266,
+            reset: espbroker_node::status::ResetCause::External,
+            mac: [0; 6],
+        };
+        assert_eq!(start_up.observe(&boot), Ok(None));
+        assert_eq!(start_up.observe(&boot), Ok(None));
+        assert_eq!(start_up.observe(&boot), Err(StartUpError::Crashing));
+    }
+
+    #[test]
+    fn reasons_are_told_in_words_and_not_as_the_devices_keywords() {
+        let error =
+            StartUpError::PortNotOpen { service: Service::Mqtt, port: 1883, reason: ListenFailure::InUse };
+        assert_eq!(error.to_string(), "the device cannot open its MQTT port: 1883 is in use");
     }
 }

@@ -55,7 +55,7 @@ fn with_session(
 
 fn inspect(session: &mut Session<'_>, narrator: &Narrator) -> Result<Occupancy, FlasherError> {
     narrator.step("read", "reading the settings", || {
-        let occupancy = preflight::inspect(session)?;
+        let occupancy = preflight::inspect(session, None)?;
         let summary = occupancy.summary();
         Ok((occupancy, summary))
     })
@@ -104,10 +104,9 @@ fn write(given: &ConfigWriteArguments, context: &Context) -> Result<(), Failure>
         let occupancy = inspect(&mut session, narrator)?;
         let mut config =
             occupancy.config().map_or_else(|| Config::new("espbroker"), |(_, record)| record.config.clone());
-        let before = toml::to_string(&render(&config)).map_err(crate::PrintError::Toml)?;
+        let before = lines(&config)?;
         apply(&settings, &mut config)?;
-        let after = toml::to_string(&render(&config)).map_err(crate::PrintError::Toml)?;
-        context.screen.line(difference(&before, &after));
+        context.screen.line(difference(&before, &lines(&config)?));
         if given.dry_run {
             return Ok(());
         }
@@ -134,13 +133,36 @@ fn newer_settings(occupancy: &Occupancy) -> Vec<String> {
     }
 }
 
-/// Lines that are only in one of two texts, marked with - and +; secrets are masked in both, so a changed secret alone
+/// One line for each field, with its whole path, so that two fields of the same name stay apart.
+fn lines(config: &Config) -> Result<Vec<String>, crate::PrintError> {
+    let mut lines = Vec::new();
+    flatten("", &toml::Value::try_from(render(config))?, &mut lines);
+    Ok(lines)
+}
+
+fn flatten(path: &str, value: &toml::Value, lines: &mut Vec<String>) {
+    match value {
+        toml::Value::Table(table) => {
+            for (name, value) in table {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                flatten(&path, value, lines);
+            }
+        }
+        toml::Value::Array(array) => {
+            for (index, value) in array.iter().enumerate() {
+                flatten(&format!("{path}[{index}]"), value, lines);
+            }
+        }
+        value => lines.push(format!("{path} = {value}")),
+    }
+}
+
+/// Lines that are only in one of two lists, marked with - and +; secrets are masked in both, so a changed secret alone
 /// shows no line.
-fn difference(before: &str, after: &str) -> String {
-    let gone = before.lines().filter(|line| !after.lines().any(|other| other == *line));
-    let new = after.lines().filter(|line| !before.lines().any(|other| other == *line));
-    let lines: Vec<String> =
-        gone.map(|line| format!("- {line}")).chain(new.map(|line| format!("+ {line}"))).collect();
+fn difference(before: &[String], after: &[String]) -> String {
+    let gone = before.iter().filter(|line| !after.contains(line)).map(|line| format!("- {line}"));
+    let new = after.iter().filter(|line| !before.contains(line)).map(|line| format!("+ {line}"));
+    let lines: Vec<String> = gone.chain(new).collect();
     if lines.is_empty() {
         "No visible difference (secrets are masked and may differ).".to_owned()
     } else {
@@ -153,8 +175,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_difference_shows_what_goes_and_what_comes() {
-        assert_eq!(difference("a = 1\nb = 2\n", "a = 1\nb = 3\n"), "- b = 2\n+ b = 3");
-        assert!(difference("a", "a").starts_with("No visible difference"));
+    fn the_difference_names_each_field_with_its_path() {
+        let mut config = Config::new("hall");
+        let before = lines(&config).unwrap();
+        config.name = "attic".to_owned();
+        config.broker.mqtt_port = 2883;
+        assert_eq!(
+            difference(&before, &lines(&config).unwrap()),
+            "- broker.mqtt_port = 1883\n- name = \"hall\"\n+ broker.mqtt_port = 2883\n+ name = \"attic\""
+        );
+        assert!(difference(&before, &before).starts_with("No visible difference"));
     }
 }

@@ -48,7 +48,7 @@ pub(crate) fn run(given: &InfoArguments, context: &Context) -> Result<(), Failur
     let mut session = loader.connect(&device, &narrator, &mut events)?;
     let info = identify(&mut session, &narrator)?;
     let occupancy = narrator.step("inspect", "reading the flash", || {
-        let occupancy = preflight::inspect(&mut session).map_err(FlasherError::from)?;
+        let occupancy = preflight::inspect(&mut session, None).map_err(FlasherError::from)?;
         let summary = occupancy.summary();
         Ok::<_, FlasherError>((occupancy, summary))
     })?;
@@ -62,7 +62,7 @@ pub(crate) fn run(given: &InfoArguments, context: &Context) -> Result<(), Failur
         flash_bytes: info.flash.capacity,
         boot_sector: match occupancy.boot {
             BootSector::Blank => "blank",
-            BootSector::Image => "image",
+            BootSector::Image | BootSector::SameImage => "image",
             BootSector::Other => "other",
         },
         config: occupancy.config().map(|(slot, record)| ConfigReport {

@@ -4,7 +4,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use espbroker_virtual_device::VirtualDevice;
+use espbroker_virtual_device::{Clock, VirtualDevice};
 
 use super::{Context, save_private};
 use crate::{
@@ -27,7 +27,7 @@ pub(crate) fn run(given: &SimulateArguments, context: &Context) -> Result<(), Fa
         save_private(path, &Firmware::for_virtual_device()?.bytes)?;
         context.screen.line(format!("Image for the virtual device written to `{}`.", path.display()));
     }
-    let device = simulation::start(&given.simulation, given.flash.as_deref(), None)?;
+    let device = simulation::start(&given.simulation, given.flash.as_deref(), None, Clock::Real)?;
     let address = given.rfc2217.or((!given.pty).then_some(ADDRESS));
     let served = address
         .map(|address| {
@@ -41,7 +41,9 @@ pub(crate) fn run(given: &SimulateArguments, context: &Context) -> Result<(), Fa
     }
     let _terminal = serve_pty(given.pty, &device)?;
     context.screen.line("A virtual ESP8266 is plugged in there; Ctrl-C unplugs it.");
-    simulation::hold(&device, &context.cancel, context.screen)
+    simulation::hold(&device, Clock::Real, &context.cancel);
+    simulation::warn_if_not_saved(&device, context.screen);
+    Ok(())
 }
 
 #[cfg(unix)]

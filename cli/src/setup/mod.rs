@@ -113,13 +113,18 @@ pub(crate) fn run(given: &SetupArguments, screen: Screen, cancel: &Cancel) -> Re
     }
     confirm_off_mains(given, &answers, screen)?;
     let device = if given.simulate {
-        Device::Simulated(simulation::start(&given.simulation, given.flash.as_deref(), Some(&config))?)
+        let clock = simulation::clock(&given.simulation);
+        Device::Simulated(simulation::start(&given.simulation, given.flash.as_deref(), Some(&config), clock)?)
     } else {
         Device::find(&given.device, screen)?
     };
     screen.line(plan(device.name()).text());
     let setup = Setup { given, screen, cancel, narrator: Narrator::new(screen), answers, device };
-    setup.run(&loader, firmware)
+    let result = setup.run(&loader, firmware);
+    if let Device::Simulated(device) = &setup.device {
+        simulation::warn_if_not_saved(device, screen);
+    }
+    result
 }
 
 impl Setup<'_> {
@@ -171,7 +176,7 @@ impl Setup<'_> {
         for warning in preflight::check(info, firmware, profile.as_ref())? {
             narrator.above(|screen| screen.warning(warning));
         }
-        let occupancy = preflight::inspect(session).map_err(FlasherError::from)?;
+        let occupancy = preflight::inspect(session, Some(firmware)).map_err(FlasherError::from)?;
         narrator.end(&occupancy.summary());
         agree_to_lose(occupancy.losses(), self.given.yes, self.screen)?;
         Ok(occupancy)
@@ -262,9 +267,9 @@ impl Setup<'_> {
 
     /// Keeps a simulated device running until Ctrl-C.
     fn hold(&self) {
-        if self.given.hold {
+        if let (true, Device::Simulated(device)) = (self.given.hold, &self.device) {
             self.screen.line("The simulated device keeps running; Ctrl-C ends it.");
-            simulation::wait(self.cancel);
+            simulation::hold(device, simulation::clock(&self.given.simulation), self.cancel);
         }
     }
 }

@@ -11,7 +11,7 @@ use espbroker_node::status::{ConfigChoice, ImageCheck, Status, WifiState};
 use crate::{
     failure::Failure,
     narrator::Narrator,
-    start_up::{Expected, Running, StartUp, StartUpError},
+    start_up::{Expected, Running, StartUp, StartUpError, wifi_words},
 };
 
 /// How long a device may take from reset to ready: joining and DHCP take 4 s, and 10 s at worst, three times.
@@ -74,7 +74,7 @@ fn narrate(status: &Status, narrator: &Narrator, start_up: &StartUp) {
             narrator.begin("join", "joining the Wi-Fi network");
         }
         Status::Wifi(WifiState::Failed { reason, attempt, .. }) => {
-            narrator.doing(&format!("attempt {attempt} failed: {reason}; trying again"));
+            narrator.doing(&format!("attempt {attempt} failed: {}; trying again", wifi_words(*reason)));
         }
         Status::Wifi(WifiState::Joined { .. }) => narrator.doing("joined; waiting for an address"),
         _ => {}
