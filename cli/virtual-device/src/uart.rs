@@ -14,6 +14,8 @@ pub(crate) const CLOCK: u32 = 52_000_000;
 pub(crate) const BOOT_DIVIDER: u32 = 694;
 /// What the vendor SDK sets once it has corrected the clock, as a divider of [`CLOCK`].
 pub(crate) const CONSOLE_DIVIDER: u32 = CLOCK / 115_200;
+/// The most bytes that a receiver makes of one: ten bits sent at 50 baud are a break without end to a fast one.
+const SAMPLED_MAX: usize = 128;
 /// Edges that automatic baud rate detection wants to see.
 const AUTOBAUD_EDGES: u32 = 30;
 
@@ -87,7 +89,7 @@ impl Wire {
 /// What a receiver at `receiver` baud makes of `byte` sent at `sender` baud; equal within 3 % is the byte itself.
 ///
 /// Each byte is looked at by itself, with an idle line behind it. A break in the stop bit gives the byte as sampled,
-/// as common adapters do.
+/// as common adapters do. No more than [`SAMPLED_MAX`] bytes come of one.
 pub(crate) fn sample(byte: u8, sender: u32, receiver: u32, received: &mut Vec<u8>) {
     let (sender, receiver) = (u64::from(sender.max(1)), u64::from(receiver.max(1)));
     if sender.abs_diff(receiver) * 100 <= sender * 3 {
@@ -102,9 +104,10 @@ pub(crate) fn sample(byte: u8, sender: u32, receiver: u32, received: &mut Vec<u8
         bit > 9 || bits >> bit & 1 == 1
     };
     let mut time: u64 = 0;
-    // A start bit is a falling edge; inside one byte it can only be at a bit boundary.
-    while let Some(start) = (time.div_ceil(sent_bit)..10).map(|bit| bit * sent_bit).find(|&edge| !level(edge))
-    {
+    for _ in 0..SAMPLED_MAX {
+        // A start bit is a falling edge; inside one byte it can only be at a bit boundary.
+        let edge = (time.div_ceil(sent_bit)..10).map(|bit| bit * sent_bit).find(|&edge| !level(edge));
+        let Some(start) = edge else { return };
         let sampled = (0..8).fold(0, |sampled, bit| {
             let middle = start + expected_bit + bit * expected_bit + expected_bit / 2;
             sampled | u8::from(level(middle)) << bit
@@ -212,6 +215,7 @@ mod tests {
             vec![0; 9],
             "one long low is a break, seen again and again"
         );
+        assert!(sampled(0x00, 50, u32::MAX).len() <= SAMPLED_MAX);
     }
 
     #[test]
