@@ -32,21 +32,24 @@ impl VirtualTransport {
         }
         Err(TransportError::Gone { port: NAME.to_owned() })
     }
+
+    /// Another port of the same device may have left its own rate behind.
+    fn apply_baud(&self) {
+        self.shared.use_chip(|chip| chip.set_host_baud(self.baud));
+    }
 }
 
 impl Transport for VirtualTransport {
     fn write_all(&mut self, bytes: &[u8]) -> Result<(), TransportError> {
         self.check()?;
-        let baud = self.baud;
-        self.shared.use_chip(|chip| {
-            chip.set_host_baud(baud);
-            chip.host_write(bytes)
-        });
+        self.apply_baud();
+        self.shared.use_chip(|chip| chip.host_write(bytes));
         self.check()
     }
 
     fn read(&mut self, buffer: &mut [u8], timeout: Duration) -> Result<usize, TransportError> {
         self.check()?;
+        self.apply_baud();
         let count = self.shared.wait_for_bytes(timeout).host_read(buffer);
         if count == 0 {
             self.check()?;
@@ -67,7 +70,7 @@ impl Transport for VirtualTransport {
             self.shared.pass(left);
         }
         self.baud = baud;
-        self.shared.use_chip(|chip| chip.set_host_baud(baud));
+        self.apply_baud();
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use espbroker_config::image::Target;
 use espbroker_config::model::{Anonymous, Config, Passphrase, Wifi};
 use espbroker_config::secret::Secret;
 use espbroker_config::slots;
+use espbroker_flasher::transport::Transport as _;
 use espbroker_flasher::{BootLog, Cancel, Console, Wiring};
 use espbroker_node::status::{ImageCheck, Stated, Status, WifiReason, WifiState};
 use espbroker_virtual_device::{
@@ -142,4 +143,19 @@ fn restart_on_the_console_boots_the_chip_again() {
     wait_for_ready(&mut console);
     console.write(b"restart\r\n").unwrap();
     wait_for_ready(&mut console);
+}
+
+#[test]
+fn a_port_opened_later_reads_at_its_own_rate() {
+    let device = device(flash(image::build("9.9.9").unwrap(), &config("right-password")), Clock::Simulated);
+    device.transport().set_baud(460_800).unwrap();
+    let mut port = device.transport();
+    assert_eq!(port.baud(), 115_200);
+    let mut received = String::new();
+    while !received.contains("@eb ready") {
+        let mut buffer = [0; 256];
+        let count = port.read(&mut buffer, PATIENCE).unwrap();
+        assert!(count > 0, "silence after {received}");
+        received.push_str(&String::from_utf8_lossy(buffer.get(..count).unwrap_or_default()));
+    }
 }
