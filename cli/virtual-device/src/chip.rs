@@ -326,12 +326,13 @@ impl Chip {
             (true, true) => Strap::SdioDownload,
             (false, true) => Strap::Sdio,
         };
-        self.run_rom(self.now + boot::START_TIME);
+        self.run_rom(self.now + boot::START_TIME, uart::BOOT_DIVIDER);
     }
 
-    /// The ROM from its beginning, with the straps that were read.
-    fn run_rom(&mut self, at: Duration) {
+    /// The ROM from its beginning, with the straps that were read and the rate that its UART comes to.
+    fn run_rom(&mut self, at: Duration, divider: u32) {
         self.peripherals.reset();
+        self.peripherals.divider = divider;
         self.send(&boot::banner(self.cause, self.strap), at);
         match self.strap {
             Strap::Flash => self.load_from_flash(at),
@@ -382,7 +383,7 @@ impl Chip {
             Next::Divider(divider) => self.peripherals.divider = divider,
             Next::SoftwareReset => {
                 self.cause = Cause::External;
-                self.run_rom(self.now + boot::START_TIME);
+                self.run_rom(self.now + boot::START_TIME, uart::BOOT_DIVIDER);
             }
             Next::Jump { entry } => {
                 let uploaded = self.peripherals.ram(entry, 4).is_some_and(|code| code != [0; 4]);
@@ -469,7 +470,9 @@ impl Chip {
         // Only now, so that its last words are heard.
         if firmware.wants_restart() {
             self.cause = Cause::External;
-            self.run_rom(self.to_host.free_at().max(self.now) + boot::START_TIME);
+            // A restart by the vendor's SDK keeps the clock that it has corrected, so "115200" is just that.
+            let at = self.to_host.free_at().max(self.now) + boot::START_TIME;
+            self.run_rom(at, uart::CONSOLE_DIVIDER);
         }
     }
 

@@ -8,22 +8,27 @@ struct Bench {
     decoder: slip::Decoder,
 }
 
-struct Echo(Vec<u8>);
+/// Says everything again in capitals, and restarts at an exclamation mark.
+struct Echo {
+    output: Vec<u8>,
+    restarts: bool,
+}
 
 impl Firmware for Echo {
     fn console_read(&mut self, buffer: &mut [u8]) -> usize {
-        let count = self.0.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&self.0[..count]);
-        self.0.drain(..count);
+        let count = self.output.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&self.output[..count]);
+        self.output.drain(..count);
         count
     }
 
     fn console_write(&mut self, bytes: &[u8]) {
-        self.0.extend(bytes.iter().map(u8::to_ascii_uppercase));
+        self.restarts |= bytes == b"!";
+        self.output.extend(bytes.iter().map(u8::to_ascii_uppercase));
     }
 
     fn wants_restart(&self) -> bool {
-        false
+        self.restarts
     }
 }
 
@@ -40,7 +45,8 @@ impl Bench {
         let nor =
             Nor::new(FlashSource::Bytes(flash), 0x40_0000, [0xEF, 0x40, 0x16], Pace::RealTime, 3).unwrap();
         let peripherals = Peripherals::new(SharedNor::new(nor), [0x5C, 0xCF, 0x7F, 1, 2, 3]);
-        let launcher: Launcher = Box::new(|_, _| Some(Box::new(Echo(b"hello\r\n".to_vec()))));
+        let launcher: Launcher =
+            Box::new(|_, _| Some(Box::new(Echo { output: b"hello\r\n".to_vec(), restarts: false })));
         let faults = Faults::new(faults, 4);
         let chip = Chip::new(peripherals, Wiring::AutoReset, Pace::RealTime, faults, launcher);
         Self { chip, decoder: slip::Decoder::new(0x8000) }
@@ -108,6 +114,18 @@ fn power_up_with_released_lines_starts_what_is_in_flash_and_then_its_console() {
     bench.chip.host_write(b"status");
     bench.pass(1);
     assert_eq!(bench.pass(2), b"STATUS");
+}
+
+#[test]
+fn a_restart_by_firmware_logs_at_115200() {
+    let mut bench = Bench::new(tiny_image(), vec![]);
+    bench.pass(100);
+    assert!(bench.chip.runs_firmware());
+    bench.pass(2);
+    bench.chip.host_write(b"!");
+    let log = [1, 1, 60].map(|milliseconds| bench.pass(milliseconds)).concat();
+    let log = String::from_utf8(log).unwrap();
+    assert!(log.starts_with("!\r\n ets Jan  8 2013,rst cause:2, boot mode:(3,6)\r\n"), "{log}");
 }
 
 #[test]
