@@ -84,6 +84,8 @@ pub(crate) struct Chip {
     faults: Faults,
     launcher: Launcher,
     adapter: Adapter,
+    /// How many clients have the port open over the network.
+    clients: u32,
 }
 
 /// The adapter between host and board.
@@ -139,6 +141,7 @@ impl Chip {
             faults,
             launcher,
             adapter: Adapter::Plugged(0),
+            clients: 0,
         };
         chip.power_cycle();
         chip
@@ -237,6 +240,24 @@ impl Chip {
     /// When everything that the host wrote is through.
     pub(crate) const fn host_write_done_at(&self) -> Duration {
         self.to_device.free_at()
+    }
+
+    /// A client opened the port over the network, at its rate: what came before is not for it.
+    pub(crate) fn open_port(&mut self, baud: u32) {
+        self.clients += 1;
+        self.host_baud = baud;
+        self.received.clear();
+    }
+
+    /// Such a client closed the port, which releases both lines.
+    pub(crate) fn close_port(&mut self) {
+        self.clients = self.clients.saturating_sub(1);
+        self.set_lines(ControlLines::default());
+    }
+
+    /// Whether a client has the port open over the network.
+    pub(crate) const fn is_open(&self) -> bool {
+        self.clients > 0
     }
 
     /// Takes what has arrived at the host.

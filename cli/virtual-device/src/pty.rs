@@ -112,12 +112,25 @@ fn to_device(device: &VirtualDevice, master: &OwnedFd, end: &AtomicBool) {
 
 fn to_terminal(device: &VirtualDevice, master: &OwnedFd, _: &AtomicBool) {
     let mut buffer = [0; 1024];
-    let count = device.shared().wait_for_bytes(POLL).host_read(&mut buffer);
+    let mut chip = device.shared().wait_for_bytes(POLL);
+    // Asked only now, as it may have been opened during the wait.
+    let open = is_open(master);
+    let is_idle = !chip.is_plugged() || !open && chip.is_open();
+    let count = if is_idle { 0 } else { chip.host_read(&mut buffer) };
+    drop(chip);
     match buffer.get(..count) {
-        Some(bytes @ [_, ..]) => write(master, bytes),
-        _ if !device.shared().use_chip(|chip| chip.is_plugged()) => std::thread::sleep(POLL),
+        Some(bytes @ [_, ..]) if open => write(master, bytes),
+        _ if is_idle => std::thread::sleep(POLL),
         _ => {}
     }
+}
+
+/// Whether a tool has the terminal open.
+fn is_open(master: &OwnedFd) -> bool {
+    let mut descriptor = [PollFd::new(master, PollFlags::empty())];
+    let _ = poll(&mut descriptor, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    let [descriptor] = descriptor;
+    !descriptor.revents().contains(PollFlags::HUP)
 }
 
 fn write(master: &OwnedFd, mut bytes: &[u8]) {
@@ -142,7 +155,7 @@ fn poll_time() -> Timespec {
 
 #[cfg(test)]
 mod tests {
-    use espbroker_flasher::{ConnectOptions, Session, Wiring, transport};
+    use espbroker_flasher::{ConnectOptions, Event, Session, Wiring, transport};
 
     use super::*;
     use crate::{FlashButton, Options};
@@ -163,6 +176,23 @@ mod tests {
             let mut session = Session::connect(port, options, &mut ignore).unwrap();
             assert_eq!(session.identify().unwrap().mac, [0x5C, 0xCF, 0x7F, 0, 0, 1]);
         }
+    }
+
+    #[test]
+    fn a_terminal_that_nobody_opened_takes_nothing_from_a_client_of_the_server() {
+        let device = VirtualDevice::new(Options::default()).unwrap();
+        let _terminal = device.serve_pty().unwrap();
+        let served = device.serve_rfc2217(([127, 0, 0, 1], 0).into()).unwrap();
+        let port = transport::open(&format!("rfc2217://{}", served.address()), 115_200).unwrap();
+        let mut events = Vec::new();
+        let mut note = |event| events.push(event);
+        let mut session = Session::connect(port, ConnectOptions::default(), &mut note).unwrap();
+        for _ in 0..20 {
+            session.identify().unwrap();
+        }
+        drop(session);
+        let retries = events.iter().filter(|event| matches!(event, Event::Retry { .. })).count();
+        assert_eq!(retries, 0, "no reply was lost");
     }
 
     #[test]

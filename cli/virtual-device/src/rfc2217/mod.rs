@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use espbroker_flasher::transport::ControlLines;
 
+use crate::chip::Chip;
 use crate::device::{Clock, VirtualDevice};
 use port::{Action, HOLD, Port};
 
@@ -22,6 +23,8 @@ use port::{Action, HOLD, Port};
 const POLL: Duration = Duration::from_millis(20);
 /// How long a client that comes while another is just leaving is kept waiting, as between two commands of a script.
 const LET_GO: Duration = Duration::from_millis(500);
+/// How long a client may take nothing of what waits for it before the connection is closed.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A running server; dropping it closes the port and the connection.
 #[derive(Debug)]
@@ -106,10 +109,12 @@ fn serve(stream: &TcpStream, device: &VirtualDevice, end: &AtomicBool) -> std::i
     stream.set_nonblocking(false)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(POLL))?;
+    stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
     let port = Port::new();
     let output = Mutex::new(stream.try_clone()?);
     write(&output, &port.greeting())?;
-    device.shared().use_chip(|chip| chip.discard_received());
+    // The client before may have left another rate behind.
+    device.shared().use_chip(|chip| chip.open_port(port.baud()));
     let later = Later::new(None);
     let closed = AtomicBool::new(false);
     let result = std::thread::scope(|scope| {
@@ -124,11 +129,11 @@ fn serve(stream: &TcpStream, device: &VirtualDevice, end: &AtomicBool) -> std::i
         });
         let result = to_device(stream, device, end, port, &output, &later);
         closed.store(true, Ordering::Relaxed);
+        // Also wakes the other thread, should it be writing.
+        let _ = stream.shutdown(Shutdown::Both);
         result
     });
-    let _ = stream.shutdown(Shutdown::Both);
-    // Closing a port releases both lines.
-    device.shared().use_chip(|chip| chip.set_lines(ControlLines::default()));
+    device.shared().use_chip(Chip::close_port);
     result
 }
 
@@ -209,17 +214,21 @@ fn to_client(device: &VirtualDevice, output: &Mutex<TcpStream>, later: &Later) -
         device.shared().use_chip(|chip| chip.set_lines(lines));
     }
     drop(due);
+    drop(device.shared().wait_for_bytes(POLL));
+    // What is read goes out before the answer to a purge, or the client would take it for newer than that.
+    let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
     let mut buffer = [0; 1024];
-    let count = device.shared().wait_for_bytes(POLL).host_read(&mut buffer);
-    match buffer.get(..count) {
-        Some(received @ [_, ..]) => write(output, &Port::wrap(received)),
-        // Without an adapter there is nothing to wait for, until the other thread ends the connection.
-        _ if !device.shared().use_chip(|chip| chip.is_plugged()) => {
-            std::thread::sleep(POLL);
-            Ok(())
-        }
-        _ => Ok(()),
+    let (count, is_plugged) =
+        device.shared().use_chip(|chip| (chip.host_read(&mut buffer), chip.is_plugged()));
+    if let Some(received @ [_, ..]) = buffer.get(..count) {
+        return output.write_all(&Port::wrap(received));
     }
+    drop(output);
+    if !is_plugged {
+        // Without an adapter there is nothing to wait for, until the other thread ends the connection.
+        std::thread::sleep(POLL);
+    }
+    Ok(())
 }
 
 fn write(output: &Mutex<TcpStream>, bytes: &[u8]) -> std::io::Result<()> {
@@ -228,7 +237,8 @@ fn write(output: &Mutex<TcpStream>, bytes: &[u8]) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use espbroker_flasher::{ConnectOptions, Session, transport};
+    use espbroker_flasher::protocol::Command;
+    use espbroker_flasher::{ConnectOptions, Session, slip, transport};
 
     use super::*;
     use crate::Options;
@@ -253,5 +263,43 @@ mod tests {
         drop(transport::open(&name, 115_200).unwrap());
         drop(served);
         assert!(transport::open(&name, 115_200).is_err());
+    }
+
+    #[test]
+    fn a_client_that_sets_no_rate_has_115200_whatever_the_one_before_it_used() {
+        let device = VirtualDevice::new(Options::default()).unwrap();
+        let served = device.serve_rfc2217(([127, 0, 0, 1], 0).into()).unwrap();
+        let name = format!("rfc2217://{}", served.address());
+        let mut ignore = |_| {};
+        let port = transport::open(&name, 115_200).unwrap();
+        drop(Session::connect(port, ConnectOptions::default(), &mut ignore).unwrap());
+        drop(transport::open(&name, 9_600).unwrap());
+        let mut client = TcpStream::connect(served.address()).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        client.write_all(&slip::encode(&Command::Sync.to_bytes())).unwrap();
+        let mut received: Vec<u8> = Vec::new();
+        while !received.windows(3).any(|window| window == [0xC0, 1, 8]) {
+            let mut buffer = [0; 256];
+            let count = client.read(&mut buffer).unwrap();
+            assert!(count > 0, "{received:?}");
+            received.extend(&buffer[..count]);
+        }
+    }
+
+    #[test]
+    fn a_client_that_never_reads_does_not_keep_the_server_from_ending() {
+        let device = VirtualDevice::new(Options::default()).unwrap();
+        let served = device.serve_rfc2217(([127, 0, 0, 1], 0).into()).unwrap();
+        let mut client = TcpStream::connect(served.address()).unwrap();
+        client.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+        // "Who are you?" is answered by five times its length.
+        let questions = [255, 250, 44, 0, 255, 240].repeat(1000);
+        while client.write_all(&questions).is_ok() {}
+        let (ended, end) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            drop(served);
+            ended.send(()).unwrap();
+        });
+        assert_eq!(end.recv_timeout(Duration::from_secs(20)), Ok(()));
     }
 }

@@ -70,6 +70,11 @@ impl Port {
         }
     }
 
+    /// The rate that the client believes to have.
+    pub(super) const fn baud(&self) -> u32 {
+        self.baud
+    }
+
     /// What the server says first.
     pub(super) fn greeting(&self) -> Vec<u8> {
         self.agreed.iter().flat_map(|&(verb, option)| [IAC, verb, option]).collect()
