@@ -1,6 +1,6 @@
 //! [`RomLoader`]: the serial loader in the ESP8266's boot ROM.
 //!
-//! Follows the ROM's machine code (`UartDwnLdProc`) and the esptool serial protocol document: eleven commands, two
+//! Follows the ROM's machine code (`UartDwnLdProc`) and the esptool serial protocol document: ten commands, two
 //! status bytes, a reply value that only SYNC and READ_REG refresh, eight replies to a SYNC, and the eraser's bug in
 //! [`Flash::erase_area`]. What the ROM does with a frame that is no request was never measured; here it is ignored.
 
