@@ -5,7 +5,7 @@
 
 mod native;
 pub mod rfc2217;
-mod telnet;
+pub mod telnet;
 
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-use super::telnet::{IAC, Parser, Received, SB, SE, Verb, escape};
+use super::telnet::{self, IAC, Parser, Received, Verb, escape};
 use super::{ControlLines, RFC2217_PREFIX, Transport, TransportError};
 
 const BINARY: u8 = 0;
@@ -219,10 +219,7 @@ impl Rfc2217Port {
 }
 
 fn subnegotiation(command: u8, value: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![IAC, SB, COM_PORT, command];
-    bytes.extend(escape(value));
-    bytes.extend([IAC, SE]);
-    bytes
+    telnet::subnegotiation(&[&[COM_PORT, command], value].concat())
 }
 
 impl Transport for Rfc2217Port {
@@ -291,6 +288,7 @@ mod tests {
     use std::net::TcpListener;
     use std::thread::JoinHandle;
 
+    use super::telnet::{SB, SE};
     use super::*;
 
     /// A server with one port: data is echoed, every command is answered and noted.

@@ -1,13 +1,13 @@
 //! Telnet's framing, RFC 854: data with IAC doubled, option negotiation, subnegotiation.
 //!
-//! Bytes in, meaning out; no socket. Total: any bytes in any split give the same result.
+//! Bytes in, meaning out; no socket, and the same for both sides of a connection. Total: any bytes in any split give the same result.
 
 /// "Interpret as command".
-pub(super) const IAC: u8 = 255;
+pub const IAC: u8 = 255;
 /// Begins a subnegotiation.
-pub(super) const SB: u8 = 250;
+pub const SB: u8 = 250;
 /// Ends a subnegotiation.
-pub(super) const SE: u8 = 240;
+pub const SE: u8 = 240;
 
 /// The longest subnegotiation that is kept; COM-PORT-OPTION's signatures are the longest ones known.
 const SUBNEGOTIATION_MAX: usize = 256;
@@ -15,10 +15,14 @@ const SUBNEGOTIATION_MAX: usize = 256;
 /// The four verbs of option negotiation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Verb {
+pub enum Verb {
+    /// "I will use this option", or an offer to.
     Will = 251,
+    /// "I will not."
     Wont = 252,
+    /// "Use this option", or leave to.
     Do = 253,
+    /// "Do not."
     Dont = 254,
 }
 
@@ -36,17 +40,23 @@ impl Verb {
 
 /// What a byte completed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Received {
+pub enum Received {
     /// One byte for the user.
     Data(u8),
     /// The other side wants or offers an option.
-    Negotiation { verb: Verb, option: u8 },
+    Negotiation {
+        /// What about it.
+        verb: Verb,
+        /// Its number.
+        option: u8,
+    },
     /// Option and content, with IAC no longer doubled.
     Subnegotiation(Vec<u8>),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 enum State {
+    #[default]
     Data,
     Command,
     Option(Verb),
@@ -55,18 +65,20 @@ enum State {
 }
 
 /// Takes a stream apart.
-#[derive(Debug)]
-pub(super) struct Parser {
+#[derive(Debug, Default)]
+pub struct Parser {
     state: State,
     content: Vec<u8>,
 }
 
 impl Parser {
-    pub(super) const fn new() -> Self {
+    /// At the beginning of a stream.
+    pub const fn new() -> Self {
         Self { state: State::Data, content: Vec::new() }
     }
 
-    pub(super) fn push(&mut self, byte: u8) -> Option<Received> {
+    /// Takes the next byte.
+    pub fn push(&mut self, byte: u8) -> Option<Received> {
         match (self.state, byte) {
             (State::Data, IAC) => self.state = State::Command,
             (State::Data, _) => return Some(Received::Data(byte)),
@@ -109,7 +121,7 @@ impl Parser {
 }
 
 /// Doubles every IAC.
-pub(super) fn escape(bytes: &[u8]) -> Vec<u8> {
+pub fn escape(bytes: &[u8]) -> Vec<u8> {
     let mut escaped = Vec::with_capacity(bytes.len() + 8);
     for &byte in bytes {
         if byte == IAC {
@@ -118,6 +130,14 @@ pub(super) fn escape(bytes: &[u8]) -> Vec<u8> {
         escaped.push(byte);
     }
     escaped
+}
+
+/// A subnegotiation of `content`, which begins with the option.
+pub fn subnegotiation(content: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![IAC, SB];
+    bytes.extend(escape(content));
+    bytes.extend([IAC, SE]);
+    bytes
 }
 
 #[cfg(test)]
@@ -151,6 +171,7 @@ mod tests {
         fn data_survives_the_round_trip(data in proptest::collection::vec(prop_oneof![Just(IAC), any::<u8>()], 0..100)) {
             let received: Vec<_> = data.iter().map(|&byte| Received::Data(byte)).collect();
             prop_assert_eq!(parse(&escape(&data)), received);
+            prop_assert_eq!(parse(&subnegotiation(&data)), [Received::Subnegotiation(data)]);
         }
 
         #[test]

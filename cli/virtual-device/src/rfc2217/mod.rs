@@ -4,7 +4,6 @@
 //! address can read and write the flash, so it belongs on the loopback interface.
 
 mod port;
-mod telnet;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

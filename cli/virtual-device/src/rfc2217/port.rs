@@ -11,8 +11,7 @@
 use std::time::Duration;
 
 use espbroker_flasher::transport::ControlLines;
-
-use super::telnet::{DO, DONT, Decoder, Event, IAC, WILL, WONT, escape, subnegotiation};
+use espbroker_flasher::transport::telnet::{IAC, Parser, Received, Verb, escape, subnegotiation};
 
 /// How long "both lines asserted" is kept from ending a reset.
 pub(super) const HOLD: Duration = Duration::from_millis(300);
@@ -53,20 +52,20 @@ pub(super) enum Action {
 /// The state of one connection.
 #[derive(Debug)]
 pub(super) struct Port {
-    decoder: Decoder,
+    parser: Parser,
     baud: u32,
     lines: ControlLines,
     /// Options that this side has said yes to, as (verb sent, option).
-    agreed: Vec<(u8, u8)>,
+    agreed: Vec<(Verb, u8)>,
 }
 
 impl Port {
     pub(super) fn new() -> Self {
         Self {
-            decoder: Decoder::default(),
+            parser: Parser::new(),
             baud: 115_200,
             lines: ControlLines::default(),
-            agreed: vec![(DO, BINARY), (WILL, BINARY), (DO, COM_PORT)],
+            agreed: vec![(Verb::Do, BINARY), (Verb::Will, BINARY), (Verb::Do, COM_PORT)],
         }
     }
 
@@ -77,7 +76,7 @@ impl Port {
 
     /// What the server says first.
     pub(super) fn greeting(&self) -> Vec<u8> {
-        self.agreed.iter().flat_map(|&(verb, option)| [IAC, verb, option]).collect()
+        self.agreed.iter().flat_map(|&(verb, option)| [IAC, verb as u8, option]).collect()
     }
 
     /// Data for the client.
@@ -87,29 +86,32 @@ impl Port {
 
     /// Takes the next byte from the client.
     pub(super) fn push(&mut self, byte: u8) -> Vec<Action> {
-        match self.decoder.push(byte) {
+        match self.parser.push(byte) {
             None => Vec::new(),
-            Some(Event::Data(byte)) => vec![Action::ToDevice(byte)],
-            Some(Event::Option { verb, option }) => self.negotiate(verb, option),
-            Some(Event::Subnegotiation(content)) => match *content {
+            Some(Received::Data(byte)) => vec![Action::ToDevice(byte)],
+            Some(Received::Negotiation { verb, option }) => self.negotiate(verb, option),
+            Some(Received::Subnegotiation(content)) => match *content {
                 [COM_PORT, command, ref value @ ..] => self.configure(command, value),
                 _ => Vec::new(),
             },
         }
     }
 
-    fn negotiate(&mut self, verb: u8, option: u8) -> Vec<Action> {
+    fn negotiate(&mut self, verb: Verb, option: u8) -> Vec<Action> {
         let wanted = matches!(option, BINARY | SUPPRESS_GO_AHEAD | COM_PORT);
-        let (yes, no) = if matches!(verb, DO | DONT) { (WILL, WONT) } else { (DO, DONT) };
+        let (yes, no) = match verb {
+            Verb::Do | Verb::Dont => (Verb::Will, Verb::Wont),
+            Verb::Will | Verb::Wont => (Verb::Do, Verb::Dont),
+        };
         let answer = match verb {
             // An answer to an answer would never end.
-            DO | WILL if wanted && self.agreed.contains(&(yes, option)) => return Vec::new(),
-            DO | WILL if wanted => {
+            Verb::Do | Verb::Will if wanted && self.agreed.contains(&(yes, option)) => return Vec::new(),
+            Verb::Do | Verb::Will if wanted => {
                 self.agreed.push((yes, option));
                 yes
             }
-            DO | WILL => no,
-            _ => {
+            Verb::Do | Verb::Will => no,
+            Verb::Dont | Verb::Wont => {
                 let before = self.agreed.len();
                 self.agreed.retain(|&agreed| agreed != (yes, option));
                 if self.agreed.len() == before {
@@ -118,7 +120,7 @@ impl Port {
                 no
             }
         };
-        vec![Action::ToClient(vec![IAC, answer, option])]
+        vec![Action::ToClient(vec![IAC, answer as u8, option])]
     }
 
     fn configure(&mut self, command: u8, value: &[u8]) -> Vec<Action> {
@@ -204,6 +206,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const WILL: u8 = Verb::Will as u8;
+    const WONT: u8 = Verb::Wont as u8;
+    const DO: u8 = Verb::Do as u8;
+    const DONT: u8 = Verb::Dont as u8;
 
     fn send(port: &mut Port, bytes: &[u8]) -> Vec<Action> {
         bytes.iter().flat_map(|&byte| port.push(byte)).collect()
