@@ -17,9 +17,18 @@ use espbroker_flasher::{
 use espbroker_node::status::{ListenFailure, WifiReason};
 
 use crate::{
-    PrintError, answers::AnswersError, check::CheckError, commands::CommandError, device::DeviceError,
-    image_file::ImageFileError, preflight::PreflightError, settings::SettingsError, setup::SetupError,
-    simulation::SimulationError, start_up::StartUpError, wizard::WizardError,
+    PrintError,
+    answers::AnswersError,
+    check::CheckError,
+    commands::CommandError,
+    device::DeviceError,
+    image_file::ImageFileError,
+    preflight::PreflightError,
+    settings::SettingsError,
+    setup::SetupError,
+    simulation::{self, SimulationError},
+    start_up::StartUpError,
+    wizard::WizardError,
 };
 
 /// What the exit code says.
@@ -98,8 +107,7 @@ fn no(hint: impl Into<String>) -> (Exit, Option<String>) {
 }
 
 const CABLE: &str = "try another cable, another USB port, and an adapter that can power the board (300 mA)";
-const RERUN: &str =
-    "run the same command again: it starts over from what is there, and nothing is lost for good";
+const RERUN: &str = "run the same command again: it starts over from what is there";
 
 impl Explain for FlasherError {
     fn explain(&self) -> (Exit, Option<String>) {
@@ -119,7 +127,7 @@ impl Explain for FlasherError {
                 unable("take the file from esptool's folder targets/stub_flasher, or leave --stub out")
             }
             Self::Program(_) | Self::Erase(_) if silent => unable(format!(
-                "the device fell silent while it was written: check its power and {RERUN}; if it happens again, {CABLE}"
+                "the device fell silent while it was written: check its power, then {RERUN}; if it happens again, {CABLE}"
             )),
             Self::Program(_) => unable(format!("{RERUN}; if it happens again, {CABLE}")),
             Self::Identify(_) | Self::Verify(_) | Self::Read(_) | Self::Stub(_) => unable(CABLE),
@@ -161,7 +169,7 @@ fn explain_transport(error: &TransportError, activity: Activity) -> (Exit, Optio
         TransportError::PermissionDenied { port } => unable(permission_hint(port)),
         TransportError::Busy { port } => unable(busy_hint(port)),
         TransportError::Gone { .. } if activity == Activity::Writing => unable(format!(
-            "the device was unplugged or lost power while it was written: plug it in again, and {RERUN}"
+            "the device was unplugged or lost power while it was written: plug it in again, then {RERUN}"
         )),
         TransportError::Gone { .. } => {
             unable("the device was unplugged or the serial server went away; plug it in again")
@@ -170,7 +178,9 @@ fn explain_transport(error: &TransportError, activity: Activity) -> (Exit, Optio
             unable("use --reset manual: hold GPIO0 to GND and power-cycle the device when asked to")
         }
         TransportError::BaudRefused { .. } => unable("use --baud 115200"),
-        TransportError::Other { .. } => (Exit::Unable, None),
+        TransportError::Other { .. } => {
+            unable("is it a serial port? `espbroker ports` lists those of this computer")
+        }
     }
 }
 
@@ -359,7 +369,7 @@ impl Explain for SimulationError {
     fn explain(&self) -> (Exit, Option<String>) {
         match self {
             Self::Settings(error) => error.explain(),
-            Self::Fault { .. } => unable("README lists the faults that can be injected"),
+            Self::Fault { .. } => unable(format!("the faults are {}", simulation::FAULTS.join(", "))),
             _ => (Exit::Unable, None),
         }
     }
@@ -373,7 +383,7 @@ impl Explain for StartUpError {
             Self::ImageDiffers { .. } | Self::NoImage => {
                 no(format!("run setup again; if it happens again, {CABLE}"))
             }
-            Self::ConfigDiffers { .. } => no("run setup again"),
+            Self::ConfigDiffers { .. } | Self::Unconfirmed { .. } => no("run setup again"),
             Self::WrongPassphrase { .. } => {
                 no(format!("check the passphrase, capitals and spaces included. {SETTINGS_ONLY}"))
             }

@@ -195,15 +195,19 @@ impl Occupancy {
         slots::next(&self.a, &self.b)
     }
 
-    /// What writing an image and a config destroys for good; empty on a blank device.
-    pub(crate) fn losses(&self) -> Vec<String> {
+    /// What writing an image and a config for a device called `name` takes away; empty on a blank device, and where
+    /// the same set-up was interrupted or did not reach its end.
+    pub(crate) fn losses(&self, name: &str) -> Vec<String> {
         let mut losses = Vec::new();
         match self.boot {
             BootSector::Blank => {}
             BootSector::Image => losses.push("the firmware that is on the device".to_owned()),
-            // The settings in use mean that the set-up before this one was finished.
-            BootSector::SameImage => losses
-                .extend(self.config().map(|(_, record)| format!("the settings of `{}`", record.config.name))),
+            BootSector::SameImage => losses.extend(
+                self.config()
+                    .map(|(_, record)| record.config.name.as_str())
+                    .filter(|known| *known != name)
+                    .map(|known| format!("the settings of `{known}`")),
+            ),
             BootSector::Other => losses.push("what is in the first sectors of the flash".to_owned()),
         }
         let (slot, _) = self.next();
@@ -295,21 +299,24 @@ mod tests {
     #[test]
     fn an_interrupted_flash_is_finished_without_a_question_and_a_foreign_firmware_is_not() {
         let blank = Occupancy { boot: BootSector::Blank, a: SlotState::Blank, b: SlotState::Blank };
-        assert!(blank.losses().is_empty());
+        assert!(blank.losses("hall").is_empty());
         let cut = slots::read_sector(b"EBCF cut short");
-        assert!(Occupancy { a: cut.clone(), ..blank.clone() }.losses().is_empty());
+        assert!(Occupancy { a: cut.clone(), ..blank.clone() }.losses("hall").is_empty());
         assert!(
-            Occupancy { boot: BootSector::SameImage, a: cut.clone(), ..blank.clone() }.losses().is_empty()
+            Occupancy { boot: BootSector::SameImage, a: cut.clone(), ..blank.clone() }
+                .losses("hall")
+                .is_empty()
         );
         let foreign = Occupancy { boot: BootSector::Image, a: cut, b: SlotState::Blank };
-        assert_eq!(foreign.losses().len(), 2);
+        assert_eq!(foreign.losses("hall").len(), 2);
     }
 
     #[test]
-    fn settings_in_use_are_not_replaced_without_a_question_even_under_the_same_firmware() {
+    fn settings_of_another_name_are_not_replaced_without_a_question_even_under_the_same_firmware() {
         let sector = slots::encode_sector(&espbroker_config::model::Config::new("hall"), 1).unwrap();
         let set_up =
             Occupancy { boot: BootSector::SameImage, a: slots::read_sector(&sector), b: SlotState::Blank };
-        assert_eq!(set_up.losses(), ["the settings of `hall`"]);
+        assert_eq!(set_up.losses("attic"), ["the settings of `hall`"]);
+        assert!(set_up.losses("hall").is_empty());
     }
 }

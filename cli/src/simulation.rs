@@ -33,7 +33,27 @@ const FAST_JOIN_DELAY: Duration = Duration::from_millis(30);
 const DEMO_PORTS: [u16; 4] = [1883, 11883, 21883, 31883];
 
 /// How often a held program looks whether it was stopped.
-const POLL: Duration = Duration::from_millis(50);
+const POLL: Duration = Duration::from_millis(25);
+
+/// Every fault as it is written; N is a byte of the serial line, an operation of the flash, or milliseconds.
+pub(crate) const FAULTS: [&str; 16] = [
+    "baud-ceiling=BAUD",
+    "flash-1mb",
+    "gpio15-high",
+    "late-reply=N",
+    "lose-byte=N",
+    "lose-reply=N",
+    "no-auto-reset",
+    "no-dhcp",
+    "no-gpio0",
+    "no-stub",
+    "noise=N",
+    "power-cut=N",
+    "silent",
+    "unplug=N",
+    "unreadable-flash",
+    "wrong-chip",
+];
 
 /// Why there is no simulated device.
 #[derive(Debug, thiserror::Error)]
@@ -58,12 +78,31 @@ pub(crate) enum SimulationError {
     Settings(#[from] SettingsError),
 }
 
-/// The clock of a device that only this program talks to: where the line takes no time, neither does waiting for a
-/// reply that never comes.
-pub(crate) fn clock(given: &SimulationArguments) -> Clock {
-    match given.pace {
-        Pace::RealTime => Clock::Real,
-        Pace::Instant => Clock::Simulated,
+/// How the device's serial port is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// By this program alone, which need not wait for what takes no time.
+    InProcess,
+    /// By any program, with control lines.
+    Server,
+    /// By any program, without control lines: what a board without automatic reset is like.
+    Terminal,
+}
+
+impl Access {
+    const fn clock(self, pace: Pace) -> Clock {
+        match (self, pace) {
+            // Where the line takes no time, neither does waiting for a reply that never comes.
+            (Self::InProcess, Pace::Instant) => Clock::Simulated,
+            _ => Clock::Real,
+        }
+    }
+
+    const fn wiring(self) -> Wiring {
+        match self {
+            Self::InProcess | Self::Server => Wiring::AutoReset,
+            Self::Terminal => Wiring::Manual(FlashButton::HeldUntilFlashed),
+        }
     }
 }
 
@@ -77,7 +116,7 @@ pub(crate) fn start(
     given: &SimulationArguments,
     flash: Option<&Path>,
     config: Option<&model::Config>,
-    clock: Clock,
+    access: Access,
 ) -> Result<VirtualDevice, SimulationError> {
     let (faults, surroundings) = parse_faults(&given.faults)?;
     let mut networks: Vec<Network> =
@@ -100,9 +139,9 @@ pub(crate) fn start(
         mac: given.mac.as_deref().map(parse_mac).transpose()?.unwrap_or(MAC),
         flash_id: surroundings.flash_id,
         timing,
-        clock,
+        clock: access.clock(given.pace),
         faults,
-        wiring: surroundings.wiring,
+        wiring: surroundings.wiring.unwrap_or(access.wiring()),
         wifi: SimulatedWifi { networks, join_delay },
         bind: given.bind,
         ..Options::default()
@@ -130,13 +169,12 @@ pub(crate) fn choose_free_port(settings: &mut Settings, bind: IpAddr, screen: Sc
 }
 
 /// Keeps the device up until the user stops the program; the ordinary end of a server.
-pub(crate) fn hold(device: &VirtualDevice, clock: Clock, cancel: &Cancel) {
+pub(crate) fn hold(device: &VirtualDevice, cancel: &Cancel) {
+    let mut transport = device.transport();
     while !cancel.is_cancelled() {
         std::thread::sleep(POLL);
-        if clock == Clock::Simulated {
-            // Nobody else moves this clock on, and a firmware that restarts needs it.
-            device.transport().sleep(POLL);
-        }
+        // Nobody else moves a simulated clock on, and a firmware that restarts needs that.
+        transport.sleep(POLL);
     }
 }
 
@@ -186,12 +224,12 @@ fn parse_mac(text: &str) -> Result<[u8; 6], SimulationError> {
 struct Surroundings {
     flash_id: [u8; 3],
     dhcp: Dhcp,
-    wiring: Wiring,
+    wiring: Option<Wiring>,
 }
 
 fn parse_faults(texts: &[String]) -> Result<(Vec<Fault>, Surroundings), SimulationError> {
-    let Options { flash_id, wiring, .. } = Options::default();
-    let mut surroundings = Surroundings { flash_id, dhcp: Dhcp::Answer, wiring };
+    let mut surroundings =
+        Surroundings { flash_id: Options::default().flash_id, dhcp: Dhcp::Answer, wiring: None };
     let mut faults = Vec::new();
     for text in texts {
         let unknown = || SimulationError::Fault { text: text.clone() };
@@ -200,8 +238,8 @@ fn parse_faults(texts: &[String]) -> Result<(Vec<Fault>, Surroundings), Simulati
         let number = || value.and_then(|value| value.parse::<u64>().ok()).ok_or_else(unknown);
         match (name, value) {
             ("no-dhcp", None) => surroundings.dhcp = Dhcp::Silent,
-            ("no-gpio0", None) => surroundings.wiring = Wiring::ResetOnly,
-            ("no-auto-reset", None) => surroundings.wiring = Wiring::Manual(FlashButton::Released),
+            ("no-gpio0", None) => surroundings.wiring = Some(Wiring::ResetOnly),
+            ("no-auto-reset", None) => surroundings.wiring = Some(Wiring::Manual(FlashButton::Released)),
             ("flash-1mb", None) => surroundings.flash_id = [0xEF, 0x40, 0x14],
             ("unreadable-flash", None) => faults.push(Fault::FlashId([0xFF; 3])),
             ("wrong-chip", None) => faults.push(Fault::WrongChip { magic: 0x00F0_1D83 }),
@@ -234,6 +272,14 @@ fn parse_faults(texts: &[String]) -> Result<(Vec<Fault>, Surroundings), Simulati
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_fault_of_the_list_is_known() {
+        for fault in FAULTS {
+            let text = fault.split_once('=').map_or(fault.to_owned(), |(name, _)| format!("{name}=1"));
+            assert!(parse_faults(&[text]).is_ok(), "{fault}");
+        }
+    }
 
     #[test]
     fn faults_are_read_and_a_wrong_one_is_named() {

@@ -70,6 +70,8 @@ pub(crate) enum StartUpError {
     Crashing,
     #[error("the device said nothing that was understood within {seconds} s of its reset")]
     Silent { seconds: u64 },
+    #[error("the device did not say within {seconds} s which image and settings it uses")]
+    Unconfirmed { seconds: u64 },
     #[error("the boot ROM started the firmware, and the firmware says nothing")]
     StartedSilent,
     #[error("the boot ROM finds the image damaged (csum err)")]
@@ -89,8 +91,21 @@ pub(crate) struct StartUp {
     running: Running,
     ssid: Vec<u8>,
     starts: u32,
-    failures: Option<(WifiReason, u32)>,
+    /// Answers to [`Self::asked`] that are still to come.
+    repeats: u32,
+    failures: Option<Failures>,
+    /// `ready` came before everything that must be known.
+    incomplete: bool,
     last: Option<String>,
+}
+
+/// Attempts to join that failed for the same reason, one after the other.
+#[derive(Clone, Copy, Debug)]
+struct Failures {
+    reason: WifiReason,
+    count: u32,
+    /// The last of them; 0 for a lost connection.
+    attempt: u32,
 }
 
 impl StartUp {
@@ -101,7 +116,9 @@ impl StartUp {
             running: Running::default(),
             ssid: Vec::new(),
             starts: 0,
+            repeats: 0,
             failures: None,
+            incomplete: false,
             last: None,
         }
     }
@@ -115,7 +132,11 @@ impl StartUp {
         self.last = Some(status.to_line().trim_end().to_owned());
         match status {
             Status::Boot { version, .. } => {
-                self.starts += 1;
+                // The answer to a question repeats this line, and is no start.
+                match self.repeats.checked_sub(1) {
+                    Some(left) => self.repeats = left,
+                    None => self.starts += 1,
+                }
                 self.running.version = Some(version.clone());
                 if self.starts >= STARTS_MAX {
                     return Err(StartUpError::Crashing);
@@ -137,15 +158,26 @@ impl StartUp {
             Status::Ready { mode: Mode::AccessPoint } if self.expected.station => {
                 return Err(StartUpError::AccessPointInstead);
             }
-            Status::Ready { .. } => return self.ready().map(Some),
+            Status::Ready { .. } => return Ok(self.ready()),
             _ => {}
         }
         Ok(None)
     }
 
+    /// Whether the device must be asked for what it said before: a lost byte takes a whole line. True once.
+    pub(crate) fn lacks_a_line(&mut self) -> bool {
+        std::mem::take(&mut self.incomplete)
+    }
+
+    /// The device was asked to repeat all its lines.
+    pub(crate) fn asked(&mut self) {
+        self.repeats += 1;
+    }
+
     /// What to say when `seconds` have passed without an end.
     pub(crate) fn timed_out(&self, seconds: u64) -> StartUpError {
         match &self.last {
+            Some(_) if !self.is_confirmed() => StartUpError::Unconfirmed { seconds },
             None => StartUpError::Silent { seconds },
             Some(last) => StartUpError::TooSlow { seconds, last: last.clone() },
         }
@@ -189,7 +221,7 @@ impl StartUp {
     }
 
     fn wifi(&mut self, state: &WifiState) -> Result<(), StartUpError> {
-        let (reason, code) = match state {
+        let (reason, code, attempt) = match state {
             WifiState::Joining { ssid, .. } => {
                 self.ssid.clone_from(ssid);
                 return Ok(());
@@ -198,13 +230,17 @@ impl StartUp {
                 self.failures = None;
                 return Ok(());
             }
-            WifiState::Failed { reason, code, .. } | WifiState::Lost { reason, code } => (*reason, *code),
+            WifiState::Failed { reason, code, attempt } => (*reason, *code, *attempt),
+            WifiState::Lost { reason, code } => (*reason, *code, 0),
         };
         let count = match self.failures {
-            Some((before, count)) if before == reason => count + 1,
+            Some(before) if before.reason == reason && before.attempt == attempt && attempt != 0 => {
+                before.count
+            }
+            Some(before) if before.reason == reason => before.count + 1,
             _ => 1,
         };
-        self.failures = Some((reason, count));
+        self.failures = Some(Failures { reason, count, attempt });
         // A silent DHCP server has been asked several times within one attempt.
         if count < SAME_REASON_MAX && reason != WifiReason::NoAddress {
             return Ok(());
@@ -219,14 +255,14 @@ impl StartUp {
     }
 
     /// `ready` counts only when what was written has been confirmed before.
-    fn ready(&self) -> Result<Running, StartUpError> {
-        if self.expected.image.is_some() && !self.running.image_verified {
-            return Err(StartUpError::NoImage);
-        }
-        if self.expected.config.is_some() && !self.running.config_verified {
-            return Err(StartUpError::ConfigDiffers { found: "none named".to_owned() });
-        }
-        Ok(self.running.clone())
+    fn ready(&mut self) -> Option<Running> {
+        self.incomplete = !self.is_confirmed() || self.running.address.is_none();
+        (!self.incomplete).then(|| self.running.clone())
+    }
+
+    fn is_confirmed(&self) -> bool {
+        (self.expected.image.is_none() || self.running.image_verified)
+            && (self.expected.config.is_none() || self.running.config_verified)
     }
 }
 
@@ -267,17 +303,26 @@ mod tests {
         StartUp::new(Expected { image: None, config: None, station: true })
     }
 
-    fn failed(reason: WifiReason) -> Status {
-        Status::Wifi(WifiState::Failed { reason, code: 201, attempt: 1 })
+    fn failed(reason: WifiReason, attempt: u32) -> Status {
+        Status::Wifi(WifiState::Failed { reason, code: 201, attempt })
+    }
+
+    fn boot() -> Status {
+        Status::Boot {
+            version: "1".to_owned(),
+            target: espbroker_config::image::Target::Esp8266,
+            reset: espbroker_node::status::ResetCause::External,
+            mac: [0; 6],
+        }
     }
 
     #[test]
     fn one_lost_frame_is_no_wrong_passphrase_and_a_second_refusal_is() {
         let mut start_up = start_up();
-        assert_eq!(start_up.observe(&failed(WifiReason::WrongPassphrase)), Ok(None));
-        assert_eq!(start_up.observe(&failed(WifiReason::NetworkNotFound)), Ok(None));
+        assert_eq!(start_up.observe(&failed(WifiReason::WrongPassphrase, 1)), Ok(None));
+        assert_eq!(start_up.observe(&failed(WifiReason::NetworkNotFound, 2)), Ok(None));
         assert_eq!(
-            start_up.observe(&failed(WifiReason::NetworkNotFound)),
+            start_up.observe(&failed(WifiReason::NetworkNotFound, 3)),
             Err(StartUpError::NetworkNotFound { ssid: String::new(), code: 201 })
         );
     }
@@ -288,7 +333,7 @@ mod tests {
         let joined = Status::Wifi(WifiState::Joined { channel: 6, rssi: -51 });
         assert_eq!(start_up.observe(&joined), Ok(None));
         assert_eq!(
-            start_up.observe(&failed(WifiReason::NoAddress)),
+            start_up.observe(&failed(WifiReason::NoAddress, 1)),
             Err(StartUpError::NoAddress { ssid: String::new() })
         );
     }
@@ -296,15 +341,36 @@ mod tests {
     #[test]
     fn a_device_that_keeps_starting_is_said_to_crash() {
         let mut start_up = start_up();
-        let boot = Status::Boot {
-            version: "1".to_owned(),
-            target: espbroker_config::image::Target::Esp8266,
-            reset: espbroker_node::status::ResetCause::External,
-            mac: [0; 6],
-        };
-        assert_eq!(start_up.observe(&boot), Ok(None));
-        assert_eq!(start_up.observe(&boot), Ok(None));
-        assert_eq!(start_up.observe(&boot), Err(StartUpError::Crashing));
+        assert_eq!(start_up.observe(&boot()), Ok(None));
+        assert_eq!(start_up.observe(&boot()), Ok(None));
+        assert_eq!(start_up.observe(&boot()), Err(StartUpError::Crashing));
+    }
+
+    #[test]
+    fn an_answer_repeats_lines_and_counts_neither_as_a_start_nor_as_an_attempt() {
+        let mut start_up = start_up();
+        for _ in 0..5 {
+            assert_eq!(start_up.observe(&boot()), Ok(None));
+            assert_eq!(start_up.observe(&failed(WifiReason::WrongPassphrase, 1)), Ok(None));
+            start_up.asked();
+        }
+    }
+
+    #[test]
+    fn a_device_that_is_ready_is_asked_for_the_lines_that_were_lost() {
+        let config = (Slot::A, 1, 7);
+        let mut start_up = StartUp::new(Expected { image: None, config: Some(config), station: true });
+        let ready = Status::Ready { mode: Mode::Station };
+        let loaded = |crc| Status::Config(ConfigChoice::Loaded { slot: SlotName::A, sequence: 1, crc });
+        assert_eq!(start_up.observe(&ready), Ok(None));
+        assert!(start_up.lacks_a_line() && !start_up.lacks_a_line());
+        assert_eq!(start_up.timed_out(45), StartUpError::Unconfirmed { seconds: 45 });
+        assert!(start_up.clone().observe(&loaded(8)).is_err());
+        assert_eq!(start_up.observe(&loaded(7)), Ok(None));
+        let source = espbroker_node::status::AddressSource::Dhcp;
+        let ip = IpAddr::from([10, 0, 0, 9]);
+        assert_eq!(start_up.observe(&Status::Address { ip, source }), Ok(None));
+        assert!(start_up.observe(&ready).unwrap().is_some_and(|running| running.config_verified));
     }
 
     #[test]

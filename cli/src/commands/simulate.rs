@@ -4,14 +4,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use espbroker_virtual_device::{Clock, VirtualDevice};
+use espbroker_virtual_device::VirtualDevice;
 
 use super::{Context, save_private};
 use crate::{
     arguments::SimulateArguments,
     failure::Failure,
     image_file::Firmware,
-    simulation::{self, SimulationError},
+    simulation::{self, Access, SimulationError},
 };
 
 /// Where RFC 2217 is served when nothing else is asked for: any free port, this computer only.
@@ -27,7 +27,8 @@ pub(crate) fn run(given: &SimulateArguments, context: &Context) -> Result<(), Fa
         save_private(path, &Firmware::for_virtual_device()?.bytes)?;
         context.screen.line(format!("Image for the virtual device written to `{}`.", path.display()));
     }
-    let device = simulation::start(&given.simulation, given.flash.as_deref(), None, Clock::Real)?;
+    let access = if given.pty && given.rfc2217.is_none() { Access::Terminal } else { Access::Server };
+    let device = simulation::start(&given.simulation, given.flash.as_deref(), None, access)?;
     let address = given.rfc2217.or((!given.pty).then_some(ADDRESS));
     let served = address
         .map(|address| {
@@ -41,7 +42,7 @@ pub(crate) fn run(given: &SimulateArguments, context: &Context) -> Result<(), Fa
     }
     let _terminal = serve_pty(given.pty, &device)?;
     context.screen.line("A virtual ESP8266 is plugged in there; Ctrl-C unplugs it.");
-    simulation::hold(&device, Clock::Real, &context.cancel);
+    simulation::hold(&device, &context.cancel);
     simulation::warn_if_not_saved(&device, context.screen);
     Ok(())
 }

@@ -41,9 +41,9 @@ pub(crate) enum SettingsError {
     Parse {
         /// The file.
         path: PathBuf,
-        /// Line, column and reason.
+        /// Where and why.
         #[source]
-        source: Box<toml::de::Error>,
+        source: NotUnderstood,
     },
     /// A value has the wrong form.
     #[error("{field} {problem}: `{value}`")]
@@ -98,6 +98,44 @@ pub(crate) enum SettingsError {
     Random,
 }
 
+/// What is wrong with a settings file, and where. The text of the file is not quoted: it may be a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {reason}")]
+pub(crate) struct NotUnderstood {
+    line: usize,
+    column: usize,
+    reason: String,
+}
+
+impl NotUnderstood {
+    fn new(text: &str, error: &toml::de::Error) -> Self {
+        let start = error.span().map_or(0, |span| span.start);
+        let before = text.get(..start).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+        Self {
+            line: before.matches('\n').count() + 1,
+            column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
+            reason: without_value(error.message()),
+        }
+    }
+}
+
+/// `invalid type: string "x", expected u16` without the value, which may be a secret in the wrong field.
+fn without_value(message: &str) -> String {
+    let expected = message.rsplit_once(", expected ").map(|(_, expected)| match expected {
+        "u8" => "a whole number of 0-255",
+        "u16" => "a whole number of 0-65535",
+        "u32" => "a whole number of 0-4294967295",
+        other => other,
+    });
+    let kind = message.strip_prefix("invalid type: ").and_then(|found| found.split_once(' '));
+    match (expected, kind) {
+        (Some(expected), Some((kind, _))) => format!("must be {expected}, and is: {kind}"),
+        (Some(expected), None) if message.starts_with("invalid value: ") => format!("must be {expected}"),
+        _ => message.to_owned(),
+    }
+}
+
 impl Settings {
     /// Reads a settings file; relative paths in it count from its folder.
     ///
@@ -111,7 +149,8 @@ impl Settings {
             source,
         })?;
         let mut settings = Self::parse(&text)
-            .map_err(|source| SettingsError::Parse { path: path.to_owned(), source: Box::new(source) })?;
+            .map_err(|error| NotUnderstood::new(&text, &error))
+            .map_err(|source| SettingsError::Parse { path: path.to_owned(), source })?;
         settings.folder = path.parent().map(Path::to_owned).unwrap_or_default();
         Ok(settings)
     }
@@ -123,5 +162,46 @@ impl Settings {
     /// The TOML parser's, with line and column.
     pub(crate) fn parse(text: &str) -> Result<Self, toml::de::Error> {
         toml::from_str(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        let error = Settings::parse(text).unwrap_err();
+        NotUnderstood::new(text, &error).to_string()
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_file_is_named_by_place_and_reason() {
+        assert_eq!(
+            refusal("name = \"hall\"\n\n[broker]\nmqtt_port = \"x\"\n"),
+            "line 4, column 13: must be a whole number of 0-65535, and is: string"
+        );
+        assert_eq!(
+            refusal("[broker]\nmqtt_port = 70000\n"),
+            "line 2, column 13: must be a whole number of 0-65535"
+        );
+        assert!(refusal("[wifi]\nssdi = 1\n").starts_with("line 2, column 1: unknown field `ssdi`"));
+    }
+
+    #[test]
+    fn a_secret_of_the_wrong_type_in_the_wrong_field_or_in_a_broken_line_is_not_quoted() {
+        for text in [
+            "[wifi]\npassphrase = 20071996\n",
+            "[wifi]\npassphrase = 20071996.5\n",
+            "[wifi]\npassphrase = [\"20071996\"]\n",
+            "[wifi]\nhidden = \"20071996\"\n",
+            "[wifi]\nhidden = \"20071996, expected 20071996\"\n",
+            "[wifi]\npassphrase = \"20071996\n",
+            "[wifi]\npassphrase = 20071996x\n",
+            "[wifi]\npassphrase \"20071996\"\n",
+            "[access_point]\npolicy = \"20071996\"\n",
+        ] {
+            let refusal = refusal(text);
+            assert!(!refusal.contains("20071996"), "{text} -> {refusal}");
+        }
     }
 }

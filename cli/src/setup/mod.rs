@@ -31,7 +31,7 @@ use crate::{
     report::{BrokerReport, DeviceReport, Report, rounded},
     screen::Screen,
     settings::find_profile,
-    simulation,
+    simulation::{self, Access},
     start_up::{Expected, Running},
     wizard,
 };
@@ -113,8 +113,8 @@ pub(crate) fn run(given: &SetupArguments, screen: Screen, cancel: &Cancel) -> Re
     }
     confirm_off_mains(given, &answers, screen)?;
     let device = if given.simulate {
-        let clock = simulation::clock(&given.simulation);
-        Device::Simulated(simulation::start(&given.simulation, given.flash.as_deref(), Some(&config), clock)?)
+        let (given, flash) = (&given.simulation, given.flash.as_deref());
+        Device::Simulated(simulation::start(given, flash, Some(&config), Access::InProcess)?)
     } else {
         Device::find(&given.device, screen)?
     };
@@ -178,7 +178,8 @@ impl Setup<'_> {
         }
         let occupancy = preflight::inspect(session, Some(firmware)).map_err(FlasherError::from)?;
         narrator.end(&occupancy.summary());
-        agree_to_lose(occupancy.losses(), self.given.yes, self.screen)?;
+        let name = self.answers.settings.name.as_deref().unwrap_or_default();
+        agree_to_lose(occupancy.losses(name), self.given.yes, self.screen)?;
         Ok(occupancy)
     }
 
@@ -269,7 +270,7 @@ impl Setup<'_> {
     fn hold(&self) {
         if let (true, Device::Simulated(device)) = (self.given.hold, &self.device) {
             self.screen.line("The simulated device keeps running; Ctrl-C ends it.");
-            simulation::hold(device, simulation::clock(&self.given.simulation), self.cancel);
+            simulation::hold(device, self.cancel);
         }
     }
 }

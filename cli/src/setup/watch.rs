@@ -23,6 +23,15 @@ const FIRST_WORD_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long the user may take to remove the GPIO0 wire and power-cycle the device.
 const USER_TIMEOUT: Duration = Duration::from_secs(180);
 
+/// How long a device may say nothing before it is asked; a lost byte may have taken its last word.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// How often it is asked.
+const QUESTIONS: u32 = 5;
+
+/// The firmware's console command that makes it repeat all status lines.
+const QUESTION: &[u8] = b"status\r\n";
+
 /// How long one wait for a line is.
 const SLICE: Duration = Duration::from_millis(100);
 
@@ -43,19 +52,31 @@ pub(crate) fn follow(
     }
     let mut start_up = StartUp::new(expected);
     let first_word = if by_user { USER_TIMEOUT } else { FIRST_WORD_TIMEOUT };
-    let begun = Instant::now();
-    let mut deadline = begun + first_word;
-    let mut spoken = false;
-    while Instant::now() < deadline {
-        let Some(line) = console.next_line(SLICE).map_err(FlasherError::from)? else { continue };
+    let mut patience = Patience::new(first_word);
+    let (mut spoken, mut joining) = (false, false);
+    let mut quiet = Duration::ZERO;
+    let mut questions = 0;
+    while !patience.is_over() {
+        if spoken && questions < QUESTIONS && (quiet >= QUIET || start_up.lacks_a_line()) {
+            questions += 1;
+            quiet = Duration::ZERO;
+            start_up.asked();
+            console.write(QUESTION).map_err(FlasherError::from)?;
+        }
+        let Some(line) = console.next_line(SLICE).map_err(FlasherError::from)? else {
+            patience.waited(SLICE);
+            quiet += SLICE;
+            continue;
+        };
+        quiet = Duration::ZERO;
         let Ok(Some(status)) = Status::parse(&line) else { continue };
         narrator.above(|screen| screen.detail(line.trim()));
         if !spoken {
             spoken = true;
-            deadline = Instant::now() + READY_TIMEOUT;
+            patience = Patience::new(READY_TIMEOUT);
         }
         let ready = start_up.observe(&status)?;
-        narrate(&status, narrator, &start_up);
+        narrate(&status, narrator, &start_up, &mut joining);
         if let Some(running) = ready {
             narrator.end(&reached(&running));
             return Ok(running);
@@ -64,12 +85,35 @@ pub(crate) fn follow(
     if !spoken && !by_user {
         explain_silence(&mut console, narrator)?;
     }
-    Err(start_up.timed_out(begun.elapsed().as_secs()).into())
+    Err(start_up.timed_out(patience.limit.as_secs()).into())
 }
 
-fn narrate(status: &Status, narrator: &Narrator, start_up: &StartUp) {
+/// Time that is left, by two clocks: a simulated port waits without any time passing here, and a port on which bytes
+/// never end does not wait.
+struct Patience {
+    limit: Duration,
+    begun: Instant,
+    waited: Duration,
+}
+
+impl Patience {
+    fn new(limit: Duration) -> Self {
+        Self { limit, begun: Instant::now(), waited: Duration::ZERO }
+    }
+
+    fn waited(&mut self, time: Duration) {
+        self.waited += time;
+    }
+
+    fn is_over(&self) -> bool {
+        self.waited.max(self.begun.elapsed()) >= self.limit
+    }
+}
+
+fn narrate(status: &Status, narrator: &Narrator, start_up: &StartUp, joining: &mut bool) {
     match status {
-        Status::Config(ConfigChoice::Loaded { .. }) => {
+        Status::Config(ConfigChoice::Loaded { .. }) if !*joining => {
+            *joining = true;
             narrator.end(&start_up.verified_words());
             narrator.begin("join", "joining the Wi-Fi network");
         }
@@ -112,17 +156,27 @@ fn explain_silence(console: &mut Console<'_>, narrator: &Narrator) -> Result<(),
 pub(crate) fn measured(mut console: Console<'_>, narrator: &Narrator) -> Result<(u32, [u8; 32]), Failure> {
     narrator.doing("asking the firmware, which measures itself");
     console.reset(BootLog::Skip).map_err(FlasherError::from)?;
-    let deadline = Instant::now() + READY_TIMEOUT;
-    while Instant::now() < deadline {
-        let Some(line) = console.next_line(SLICE).map_err(FlasherError::from)? else { continue };
+    let mut patience = Patience::new(FIRST_WORD_TIMEOUT);
+    let mut quiet = Duration::ZERO;
+    while !patience.is_over() {
+        if quiet >= QUIET {
+            quiet = Duration::ZERO;
+            console.write(QUESTION).map_err(FlasherError::from)?;
+        }
+        let Some(line) = console.next_line(SLICE).map_err(FlasherError::from)? else {
+            patience.waited(SLICE);
+            quiet += SLICE;
+            continue;
+        };
         match Status::parse(&line) {
             Ok(Some(Status::Image(ImageCheck::Measured { length, sha256, .. }))) => {
                 return Ok((length, sha256));
             }
             Ok(Some(Status::Image(_))) => return Err(StartUpError::NoImage.into()),
+            Ok(Some(_)) => patience.limit = READY_TIMEOUT,
             _ => {}
         }
     }
     explain_silence(&mut console, narrator)?;
-    Err(StartUpError::Silent { seconds: READY_TIMEOUT.as_secs() }.into())
+    Err(StartUpError::Silent { seconds: FIRST_WORD_TIMEOUT.as_secs() }.into())
 }
