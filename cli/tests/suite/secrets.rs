@@ -1,0 +1,155 @@
+//! Secrets stay out of everything that is printed, also where all bytes of the serial line are, and where a run fails.
+
+use std::{collections::BTreeSet, fs};
+
+use base64ct::{Base64, Encoding as _};
+use espbroker_config::{
+    flash_map::CONFIG_A,
+    slots::{HEADER_LENGTH, SlotHeader},
+};
+
+use crate::{
+    common::{Background, Home, Run, free_port},
+    settings::{FULL, active, region},
+};
+
+/// Bytes of a secret that must not appear in a row.
+const WINDOW: usize = 6;
+
+/// Everything that was printed, in the forms in which a secret could hide.
+struct Output {
+    text: String,
+    /// Hex digits without anything between them.
+    digits: String,
+}
+
+impl Output {
+    /// Each line once and without its time, since a trace repeats itself ten thousand times.
+    fn new(runs: &[Run]) -> Self {
+        let lines: BTreeSet<&str> = runs
+            .iter()
+            .flat_map(|run| run.stdout.lines().chain(run.stderr.lines()))
+            .map(|line| {
+                line.trim_start().trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == '.')
+            })
+            .collect();
+        let text = lines.into_iter().collect::<Vec<_>>().join("\n");
+        let digits = text
+            .to_ascii_lowercase()
+            .replace("0x", "")
+            .chars()
+            .filter(|letter| !matches!(letter, ' ' | ':' | ',' | '-' | '_' | '[' | ']'))
+            .collect();
+        Self { text, digits }
+    }
+
+    /// Fails if a secret is there as text, base64, numbers, or hex digits, byte by byte or in words.
+    fn must_not_contain(&self, name: &str, secret: &[u8]) {
+        let text = String::from_utf8_lossy(secret);
+        assert!(!self.text.contains(text.as_ref()), "{name} as text");
+        assert!(!self.text.contains(&Base64::encode_string(secret)), "{name} as base64");
+        for window in secret.windows(WINDOW) {
+            let hex: String = window.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert!(!self.digits.contains(&hex), "{name} as hex: {hex}");
+            let reversed: String = window.iter().rev().map(|byte| format!("{byte:02x}")).collect();
+            assert!(!self.digits.contains(&reversed), "{name} as little-endian hex: {reversed}");
+            let numbers = format!("{window:?}");
+            assert!(!self.text.contains(numbers.trim_matches(['[', ']'])), "{name} as numbers: {numbers}");
+        }
+    }
+}
+
+/// Secrets of [`FULL`], as text.
+const TEXTS: [&str; 4] =
+    ["sesame-of-the-wifi", "sesame-of-the-rescue", "sesame-of-the-user", "sesame-of-the-bridge"];
+
+/// The cluster's key.
+fn key() -> Vec<u8> {
+    (0x20..0x40).collect()
+}
+
+#[test]
+fn no_secret_is_in_any_output_of_any_command_that_meets_it() {
+    let home = Home::new();
+    let settings = home.write("hall.toml", FULL);
+    home.write("wifi.txt", "sesame-of-the-wifi\n");
+    let stub = home.write("stub.json", crate::commands::STUB);
+    let fixed = ["--settings", &settings, "-vv"];
+    let cut = |fault: &str| home.setup(&[fixed.as_slice(), &["--fault", fault]].concat());
+    let setup = |more: &[&str]| home.setup(&[fixed.as_slice(), &["--flash", "flash.bin"], more].concat());
+    let mut runs = vec![
+        cut("unplug=238800"),
+        cut("unplug=241600"),
+        cut("power-cut=900"),
+        setup(&["--fault", "lose-reply=7000", "--yes", "--json"]),
+        setup(&["--yes", "--stub", &stub]),
+        setup(&["--yes", "--network", "other"]),
+        setup(&["--dry-run"]),
+        setup(&["--user", "nobody", "--mqtt-port", "0"]),
+    ];
+    let codes: Vec<i32> = runs.iter().map(|run| run.code).collect();
+    assert_eq!(codes, [2, 2, 2, 0, 0, 1, 0, 2]);
+    for cut in &runs[..3] {
+        assert!(cut.stderr.contains("region `config-a`") || cut.stderr.contains("verify `config-a`"));
+    }
+
+    let password = format!("home={}", home.file("wifi.txt"));
+    let device = Background::simulate(&home, "flash.bin", &["--network", &password]);
+    let port = ["--port", &device.line, "-vv"];
+    let run = |arguments: &[&str]| home.run(&[arguments, &port].concat());
+    let change = home.write("change.toml", format!("[broker]\nmqtt_port = {}\n", free_port()));
+    let mut more = vec![
+        run(&["config", "show"]),
+        run(&["config", "show", "--stub", &stub]),
+        run(&["config", "read", "slots.bin"]),
+        run(&["config", "write", "--settings", &settings, "--dry-run"]),
+        run(&["info", "--json"]),
+        run(&["backup", "--region", "config-b", "b.bin", "--include-secrets", "--stub", &stub]),
+        run(&["restore", "--region", "config-b", "b.bin", "--yes"]),
+        run(&["config", "write", "--settings", &change]),
+        run(&["monitor", "--seconds", "1"]),
+    ];
+    let codes: Vec<i32> = more.iter().map(|run| run.code).collect();
+    assert_eq!(codes, [0; 9]);
+    runs.append(&mut more);
+
+    let output = Output::new(&runs);
+    assert!(output.digits.contains("00020060"), "the trace shows the protocol itself");
+    for text in TEXTS {
+        output.must_not_contain(text, text.as_bytes());
+    }
+    output.must_not_contain("the cluster's key", &key());
+    let flash = fs::read(home.path("flash.bin")).unwrap();
+    let (_, config) = active(&flash);
+    output.must_not_contain("the admin key", config.admin_key.unwrap().expose());
+    for user in &config.broker.users {
+        let hash = user.password.to_text();
+        output.must_not_contain("a password's hash", hash.rsplit_once('$').unwrap().1.as_bytes());
+    }
+    let sector = region(&flash, &CONFIG_A);
+    let length = SlotHeader::parse(sector).unwrap().length as usize;
+    let payload = &sector[HEADER_LENGTH..HEADER_LENGTH + length];
+    // Blank flash and zeros are no secret, and the trace is full of them.
+    for window in payload.windows(8) {
+        let hex: String = window.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(!output.digits.contains(&hex), "config bytes: {hex}");
+    }
+}
+
+#[test]
+fn a_settings_file_that_is_not_understood_is_not_quoted() {
+    let home = Home::new();
+    for text in [
+        "[wifi]\nssid = \"home\"\npassphrase = 20071996\n",
+        "[wifi]\nssid = \"home\"\npassphrase = \"20071996\n",
+        "[wifi]\nssid = \"home\"\nhidden = \"20071996\"\n",
+        "[wifi]\nssid = \"home\"\npassphrase = \"2007199\\u00e4 20071996\"\n",
+        "[wifi]\nssid = \"home\"\n[[broker.users]]\nname = \"a\"\npassword_hash = \"$7$20071996\"\n",
+        "[wifi]\nssid = \"home\"\n[cluster]\nname = \"c\"\nkey = \"20071996\"\n",
+    ] {
+        let settings = home.write("settings.toml", text);
+        let run = home.run(&["setup", "--port", "/dev/none", "-vv", "--settings", &settings]);
+        assert_eq!(run.code, 2, "{text}");
+        assert!(!run.stderr.contains("20071996"), "{}", run.stderr);
+    }
+}

@@ -1,0 +1,251 @@
+//! `setup` on a device that works: what it does, what it tells, and what it leaves alone.
+
+use std::{fs, io::Write as _, process::Stdio};
+
+use espbroker_config::slots::Slot;
+
+use crate::{
+    common::{Home, Run, SETUP, free_port, in_parallel, mode},
+    settings::{FULL, active},
+};
+
+#[test]
+fn json_reports_every_fact_of_a_set_up() {
+    let home = Home::new();
+    let port = free_port();
+    let run = home.run(&[&SETUP, ["--json", "--mqtt-port", &port.to_string()].as_slice()].concat());
+    let report = run.json();
+    assert_eq!(run.stdout.lines().count(), 1);
+    assert_eq!((&report["version"], &report["simulated"]), (&1.into(), &true.into()));
+
+    let device = &report["device"];
+    assert_eq!(device["name"], "demo");
+    assert_eq!(device["mac"], "5e:cf:7f:00:00:01");
+    assert_eq!(device["port"], "simulated");
+    assert_eq!(device["firmware"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(device["image_sha256"].as_str().unwrap().len(), 64);
+    assert_eq!((&device["config_slot"], &device["config_sequence"]), (&"a".into(), &1.into()));
+    assert!(device["heap_free"].as_u64().unwrap() > 0);
+
+    let broker = &report["broker"];
+    assert_eq!((&broker["host"], &broker["port"]), (&"127.0.0.1".into(), &port.into()));
+    assert_eq!(broker["user"], "demo");
+    assert_eq!(broker["password_file"], home.password("demo").to_str().unwrap());
+
+    assert_eq!(
+        report["checks"],
+        serde_json::json!([
+            "login, subscribe, publish and receive work",
+            "a wrong password is refused",
+            "a client without a password is refused",
+        ])
+    );
+    assert!(report["round_trip_ms"].as_f64().unwrap() > 0.0);
+    let steps: Vec<&str> =
+        report["steps"].as_array().unwrap().iter().map(|step| step["name"].as_str().unwrap()).collect();
+    assert_eq!(steps, ["connect", "identify", "preflight", "flash", "configure", "boot", "join", "test"]);
+    let sum: f64 =
+        report["steps"].as_array().unwrap().iter().map(|step| step["seconds"].as_f64().unwrap()).sum();
+    assert!((report["seconds"].as_f64().unwrap() - sum).abs() < 0.05);
+    let fields: Vec<&String> = report.as_object().unwrap().keys().collect();
+    assert_eq!(
+        fields,
+        ["broker", "checks", "device", "round_trip_ms", "seconds", "simulated", "steps", "version"]
+    );
+}
+
+#[test]
+fn the_report_for_people_names_address_user_and_next_steps() {
+    let home = Home::new();
+    let run = home.setup(&[]);
+    assert_eq!((run.code, run.stdout.as_str()), (0, ""));
+    let _guard = home.settled().bind_to_scope();
+    insta::assert_snapshot!("setup", run.stderr);
+}
+
+#[test]
+fn quiet_says_nothing_when_all_is_well() {
+    let run = Home::new().setup(&["-q"]);
+    assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (0, "", ""));
+}
+
+#[test]
+fn a_generated_password_is_in_a_private_file_and_in_no_output() {
+    let home = Home::new();
+    for flags in [["-vv", "--yes"], ["--json", "--yes"]] {
+        let run = home.setup(&flags);
+        let path = home.password("demo");
+        let password = fs::read_to_string(&path).unwrap();
+        assert_eq!((run.code, mode(&path)), (0, 0o600));
+        assert_eq!(password.trim_end().len(), 20);
+        assert!(!run.stdout.contains(password.trim_end()) && !run.stderr.contains(password.trim_end()));
+    }
+}
+
+#[test]
+fn a_dry_run_prints_the_plan_and_touches_nothing() {
+    let home = Home::new();
+    let run = home.setup(&["--dry-run", "--flash", "flash.bin"]);
+    assert_eq!(run.stderr, "");
+    let _guard = home.settled().bind_to_scope();
+    insta::assert_snapshot!("dry_run", run.ok());
+    assert!(!home.path("flash.bin").exists() && !home.path("data").exists());
+
+    home.device("flash.bin");
+    let before = fs::read(home.path("flash.bin")).unwrap();
+    let plan = home.setup(&["--dry-run", "--flash", "flash.bin", "--yes", "--json"]).json();
+    assert_eq!(plan["port"], "simulated");
+    assert_eq!(plan["regions"][0]["name"], "firmware");
+    assert_eq!(plan["regions"][0]["offset"], "0x000000");
+    assert_eq!(plan["regions"][1]["offset"], "0x200000 or 0x201000");
+    assert!(
+        plan["regions"][1]["bytes"].as_u64().unwrap() > 100 && plan["write_seconds"].as_u64().unwrap() > 10
+    );
+    assert!(fs::read(home.path("flash.bin")).unwrap() == before);
+}
+
+#[test]
+fn a_dry_run_needs_no_device() {
+    let home = Home::new();
+    let run = home.run(&["setup", "--dry-run", "--ssid", "home", "--open-network", "--port", "/dev/none"]);
+    assert!(run.ok().starts_with("Plan for /dev/none:\n"), "{}", run.stdout);
+}
+
+#[test]
+fn every_field_of_a_settings_file_reaches_the_device() {
+    let home = Home::new();
+    let settings = home.write("hall.toml", FULL);
+    home.write("wifi.txt", "sesame-of-the-wifi\n");
+    let run = home.setup(&["--settings", &settings, "--flash", "flash.bin", "--json"]);
+    let report = run.json();
+    assert_eq!(report["device"]["name"], "hall");
+    assert_eq!(report["broker"]["user"], "home");
+    assert!(report["broker"].get("password_file").is_none(), "nothing was generated");
+
+    let (slot, config) = active(&fs::read(home.path("flash.bin")).unwrap());
+    assert_eq!(slot, Slot::A);
+    let wifi = config.wifi.unwrap();
+    assert_eq!((wifi.ssid.as_slice(), wifi.hidden, wifi.channel), (b"home".as_slice(), true, Some(11)));
+    assert_eq!(wifi.bssid, Some([0x5C, 0xCF, 0x7F, 1, 2, 3]));
+    assert_eq!(wifi.passphrase.unwrap(), "sesame-of-the-wifi".parse().unwrap());
+    let fixed = wifi.ipv4.unwrap();
+    assert_eq!((fixed.address, fixed.prefix, fixed.gateway), ([192, 168, 7, 20], 24, [192, 168, 7, 1]));
+    assert_eq!(fixed.dns, Some([192, 168, 7, 2]));
+    assert_eq!(config.profile.unwrap().id, "nodemcu");
+    assert_eq!(config.access_point.passphrase.unwrap().expose(), "sesame-of-the-rescue");
+    assert_eq!(config.access_point.ssid.unwrap(), b"hall-rescue");
+    let broker = config.broker;
+    assert_eq!(broker.limits.clients, 7);
+    assert_eq!(broker.limits.subscriptions_per_client, 8);
+    assert_eq!(broker.limits.retained_messages, 9);
+    assert_eq!(broker.limits.retained_bytes, 5000);
+    assert_eq!(broker.limits.packet_size, 2048);
+    assert_eq!(broker.limits.queue_bytes, 4000);
+    assert!(broker.users[0].password.verify(b"sesame-of-the-user"));
+    assert_eq!(broker.users[1].name, "meter");
+    let bridge = &config.bridges[0];
+    assert_eq!((bridge.host.as_str(), bridge.port, bridge.tls), ("mqtt.example.org", 8883, true));
+    assert_eq!(bridge.password.as_ref().unwrap().expose(), "sesame-of-the-bridge");
+    assert_eq!((bridge.topics.len(), bridge.topics[0].qos), (2, 1));
+    assert_eq!(bridge.topics[1].remote_prefix, "far/");
+    assert_eq!(config.cluster.unwrap().virtual_ipv4, Some([192, 168, 7, 99]));
+    assert!(config.admin_key.is_some());
+}
+
+#[test]
+fn flags_win_over_the_settings_file() {
+    let home = Home::new();
+    let settings =
+        home.write("hall.toml", "name = \"hall\"\n[wifi]\nssid = \"home\"\n[broker]\nmqtt_port = 1\n");
+    let port = free_port();
+    let run = home.run(
+        &[
+            &SETUP,
+            ["--settings", &settings, "--name", "attic", "--json", "--mqtt-port", &port.to_string()]
+                .as_slice(),
+        ]
+        .concat(),
+    );
+    let report = run.json();
+    assert_eq!((&report["device"]["name"], &report["broker"]["port"]), (&"attic".into(), &port.into()));
+}
+
+#[test]
+fn a_password_can_come_from_standard_input() {
+    let home = Home::new();
+    let port = free_port().to_string();
+    let arguments =
+        ["--user", "anna", "--password-file", "-", "--flash", "f.bin", "--json", "--mqtt-port", &port];
+    let mut command = home.command(&[&SETUP, arguments.as_slice()].concat());
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"sesame open\n").unwrap();
+    let report = Run::from(child.wait_with_output().unwrap()).json();
+    assert_eq!(report["broker"]["user"], "anna");
+    assert!(!home.path("data").exists(), "a password that was given is not saved");
+    let (_, config) = active(&fs::read(home.path("f.bin")).unwrap());
+    assert!(config.broker.users[0].password.verify(b"sesame open"));
+}
+
+#[test]
+fn a_second_set_up_keeps_the_admin_key_and_uses_the_other_slot() {
+    let home = Home::new();
+    home.device("flash.bin");
+    let (_, before) = active(&fs::read(home.path("flash.bin")).unwrap());
+    let report = home.setup(&["--flash", "flash.bin", "--yes", "--json"]).json();
+    let device = &report["device"];
+    assert_eq!((&device["config_slot"], &device["config_sequence"]), (&"b".into(), &2.into()));
+    let (slot, after) = active(&fs::read(home.path("flash.bin")).unwrap());
+    assert_eq!(slot, Slot::B);
+    assert!(before.admin_key.is_some() && before.admin_key == after.admin_key);
+}
+
+#[test]
+fn a_settings_file_with_secrets_that_others_can_read_is_warned_about() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = Home::new();
+    let settings = home.write("hall.toml", "[wifi]\nssid = \"home\"\npassphrase = \"sesame open\"\n");
+    fs::set_permissions(home.path("hall.toml"), fs::Permissions::from_mode(0o644)).unwrap();
+    let run = home.setup(&["--settings", &settings]);
+    assert_eq!(run.code, 0);
+    assert!(run.stderr.starts_with("warning: other users can read `"), "{}", run.stderr);
+}
+
+#[test]
+fn damage_on_the_line_is_overcome() {
+    let faults = [
+        "lose-byte=40",
+        "lose-byte=900",
+        "lose-byte=90000",
+        "lose-byte=226000",
+        "lose-reply=100",
+        "lose-reply=300",
+        "lose-reply=5000",
+        "noise=0",
+        "noise=300",
+        "noise=5000",
+        "late-reply=1000",
+        "late-reply=3200",
+    ];
+    in_parallel(faults.into_iter(), |fault| {
+        let run = Home::new().setup(&["--fault", fault, "-q"]);
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{fault}");
+    });
+}
+
+#[test]
+fn a_byte_lost_from_any_status_line_does_not_fail_a_set_up() {
+    // Bytes of the whole report of a start, a little more than the shortest line apart.
+    let lost = (5550..6080).step_by(31);
+    in_parallel(lost, |byte| {
+        let run = Home::new().setup(&["--fault", &format!("lose-reply={byte}"), "-q"]);
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "byte {byte}");
+    });
+}
+
+#[test]
+fn several_faults_at_once_are_overcome_and_told_with_v() {
+    let run = Home::new().setup(&["--fault", "lose-byte=5000", "--fault", "late-reply=3200", "-v"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stderr.contains("attempt 2 of 3"), "{}", run.stderr);
+}
