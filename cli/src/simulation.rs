@@ -204,12 +204,8 @@ fn parse_network(text: &str) -> Result<Network, SimulationError> {
 }
 
 fn network_of(wifi: &model::Wifi) -> Network {
-    let passphrase = match &wifi.passphrase {
-        Some(model::Passphrase::Text(text)) => Some(text.expose().clone()),
-        _ => None,
-    };
     Network {
-        passphrase,
+        passphrase: wifi.passphrase.clone(),
         channel: wifi.channel.unwrap_or(6),
         hidden: wifi.hidden,
         ..Network::new(wifi.ssid.clone(), "")

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use espbroker_config::model::{Passphrase, Wifi};
+use espbroker_config::secret::Secret;
 use espbroker_host::{Radio, RadioEvent};
 use espbroker_node::{Instant, RadioCommand, StationEvent};
 use sha1::Sha1;
@@ -43,7 +44,7 @@ pub struct Network {
     /// 1-32 bytes.
     pub ssid: Vec<u8>,
     /// `None` is an open network.
-    pub passphrase: Option<String>,
+    pub passphrase: Option<Passphrase>,
     /// 1-14.
     pub channel: u8,
     /// dBm.
@@ -61,7 +62,7 @@ impl Network {
     pub fn new(ssid: impl Into<Vec<u8>>, passphrase: impl Into<String>) -> Self {
         Self {
             ssid: ssid.into(),
-            passphrase: Some(passphrase.into()),
+            passphrase: Some(Passphrase::Text(Secret::new(passphrase.into()))),
             channel: 6,
             rssi: -51,
             hidden: false,
@@ -74,13 +75,21 @@ impl Network {
     fn accepts(&self, passphrase: Option<&Passphrase>) -> bool {
         match (&self.passphrase, passphrase) {
             (None, None) => true,
-            (Some(right), Some(Passphrase::Text(given))) => given.expose() == right,
-            (Some(right), Some(Passphrase::Key(given))) => {
-                let mut key = [0; 32];
-                pbkdf2::pbkdf2_hmac::<Sha1>(right.as_bytes(), &self.ssid, KEY_ROUNDS, &mut key);
-                given.expose() == &key
-            }
+            (Some(Passphrase::Text(right)), Some(Passphrase::Text(given))) => right == given,
+            (Some(right), Some(given)) => self.key(right) == self.key(given),
             _ => false,
+        }
+    }
+
+    /// The pairwise master key (IEEE 802.11 annex J.4).
+    fn key(&self, passphrase: &Passphrase) -> [u8; 32] {
+        match passphrase {
+            Passphrase::Key(key) => *key.expose(),
+            Passphrase::Text(text) => {
+                let mut key = [0; 32];
+                pbkdf2::pbkdf2_hmac::<Sha1>(text.expose().as_bytes(), &self.ssid, KEY_ROUNDS, &mut key);
+                key
+            }
         }
     }
 }
@@ -174,8 +183,6 @@ impl Radio for SimulatedRadio {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
-
-    use espbroker_config::secret::Secret;
 
     use super::*;
 

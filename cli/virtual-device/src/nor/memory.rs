@@ -63,12 +63,7 @@ impl Memory {
             return Err(StorageError::TooLong { size, length: length as u64 });
         }
         bytes.resize(size as usize, 0xFF);
-        let mut memory = Self { bytes, mask: size - 1, file, error: None };
-        let written = u32::try_from(length).unwrap_or(size);
-        if written < size {
-            memory.store(written, size - written);
-        }
-        Ok(memory)
+        Ok(Self { bytes, mask: size - 1, file, error: None })
     }
 
     pub(super) const fn size(&self) -> u32 {
@@ -131,16 +126,49 @@ impl Memory {
 }
 
 fn read_file(path: &PathBuf, size: u32) -> std::io::Result<(Vec<u8>, File)> {
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    // What is flashed holds credentials, so a new file is for its owner only.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    // Two devices on one file would corrupt each other's flash; the lock ends with the file handle.
+    file.try_lock()?;
     let mut bytes = Vec::new();
     // One byte more than fits, so that a longer file is noticed and never read whole.
     (&mut file).take(u64::from(size) + 1).read_to_end(&mut bytes)?;
+    let missing = (size as usize).saturating_sub(bytes.len());
+    file.write_all(&vec![0xFF; missing])?;
     Ok((bytes, file))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_new_file_is_for_its_owner_only() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("flash.bin");
+        Memory::open(FlashSource::File(path.clone()), 64).unwrap();
+        assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_is_grown_to_the_flash_at_once_and_belongs_to_one_device_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("flash.bin");
+        std::fs::write(&path, [0; 16]).unwrap();
+        let open = || Memory::open(FlashSource::File(path.clone()), 64);
+        let first = open().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), [[0; 16], [0xFF; 16], [0xFF; 16], [0xFF; 16]].concat());
+        assert!(matches!(open(), Err(StorageError::File { .. })));
+        drop(first);
+        assert!(open().is_ok());
+    }
 
     #[test]
     fn a_file_that_cannot_be_written_is_told_and_the_array_goes_on() {
