@@ -31,6 +31,8 @@ pub(crate) struct Answers {
     pub(crate) login: Option<Login>,
     /// The password was generated and has to be told to the user.
     pub(crate) generated: bool,
+    /// Questions were asked, so the plan is confirmed too.
+    pub(crate) asked: bool,
 }
 
 /// How missing answers are found.
@@ -78,8 +80,9 @@ pub(crate) fn gather(
         None => Settings::default(),
     };
     merge(given, &mut settings)?;
+    let mut asked = false;
     match missing {
-        Missing::Ask => wizard::complete(&mut settings, screen)?,
+        Missing::Ask => asked = wizard::complete(&mut settings, screen)?,
         Missing::Demo => complete_demo(&mut settings)?,
         Missing::Refuse => {
             if settings.wifi.is_none() {
@@ -89,7 +92,7 @@ pub(crate) fn gather(
     }
     settings.name.get_or_insert_with(|| "espbroker".to_owned());
     let (login, generated) = settle_login(&mut settings)?;
-    Ok(Answers { settings, login, generated })
+    Ok(Answers { settings, login, generated, asked })
 }
 
 impl Answers {

@@ -75,10 +75,12 @@ impl<E: Explain + Send + Sync + 'static> From<E> for Failure {
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
+/// Columns of `hint: `, which the lines of a long hint stand behind.
+const HINT_INDENT: usize = 6;
 
 impl Failure {
-    /// The whole message, as it goes to stderr.
-    pub(crate) fn text(&self) -> String {
+    /// The whole message, as it goes to stderr; the hint is broken into lines of at most `columns`.
+    pub(crate) fn text(&self, columns: Option<usize>) -> String {
         let mut text = format!("{ERROR}error:{ERROR:#} {}\n", self.error);
         let mut said = self.error.to_string();
         let mut cause = self.error.source();
@@ -92,6 +94,11 @@ impl Failure {
             cause = error.source();
         }
         if let Some(hint) = &self.hint {
+            let hint = match columns {
+                Some(columns) => textwrap::fill(hint, columns.saturating_sub(HINT_INDENT).max(HINT_INDENT))
+                    .replace('\n', &format!("\n{:HINT_INDENT$}", "")),
+                None => hint.clone(),
+            };
             let _ = write!(text, "\n{HINT}hint:{HINT:#} {hint}\n");
         }
         text
@@ -401,6 +408,9 @@ impl Explain for StartUpError {
             Self::PortNotOpen { reason: ListenFailure::InUse, .. } => no(
                 "another program has this port (a mosquitto?): stop it, or choose another with --mqtt-port",
             ),
+            Self::PortNotOpen { reason: ListenFailure::NotSupported, service, .. } => {
+                no(format!("this firmware does not serve {service} yet: leave its port out of the settings"))
+            }
             Self::PortNotOpen { .. } => no("choose another port with --mqtt-port"),
             Self::AccessPointInstead => {
                 no("the device could not join the network; `espbroker monitor` shows why")
@@ -476,7 +486,7 @@ mod tests {
             source: std::io::Error::new(std::io::ErrorKind::NotFound, "no such file"),
         });
         assert_eq!(
-            anstream::adapter::strip_str(&failure.text()).to_string(),
+            anstream::adapter::strip_str(&failure.text(None)).to_string(),
             "error: cannot read settings: `x.toml`\n  caused by: no such file\n"
         );
     }

@@ -62,7 +62,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // A closed stderr leaves the exit code to speak.
-            let _ = write!(anstream::stderr(), "{}", failure.text());
+            let _ = write!(anstream::stderr(), "{}", failure.text(context.screen.columns()));
             failure.exit.into()
         }
     }

@@ -105,7 +105,7 @@ impl Report {
         for check in &self.checks {
             row("tested", check);
         }
-        row("time", &self.steps_text());
+        row("time", &format!("{:.1} s", self.seconds));
         let password_argument = match password_file {
             Some(path) => format!("\"$(cat '{}')\"", path.display()),
             None => "PASSWORD".to_owned(),
@@ -118,12 +118,6 @@ impl Report {
              mosquitto_pub {login} -t hello/world -m 'it works'\n"
         );
         text
-    }
-
-    fn steps_text(&self) -> String {
-        let steps: Vec<String> =
-            self.steps.iter().map(|step| format!("{} {:.1}", step.name, step.seconds)).collect();
-        format!("{:.1} s ({})", self.seconds, steps.join(", "))
     }
 }
 

@@ -68,6 +68,12 @@ impl Screen {
         self.terminal
     }
 
+    /// Width of the terminal; `None` where stderr is none.
+    pub(crate) fn columns(self) -> Option<usize> {
+        let (_, columns) = console::Term::stderr().size_checked().filter(|_| self.terminal)?;
+        Some(usize::from(columns))
+    }
+
     /// Whether anything of this loudness is shown.
     pub(crate) fn shows(self, loudness: Loudness) -> bool {
         loudness <= self.loudness

@@ -23,12 +23,12 @@ pub(crate) enum WizardError {
     Profiles(#[source] Box<toml::de::Error>),
 }
 
-/// Asks for everything that `settings` leaves open.
+/// Asks for everything that `settings` leaves open; returns whether anything was.
 ///
 /// # Errors
 ///
 /// When the questions cannot be asked or are broken off.
-pub(crate) fn complete(settings: &mut Settings, screen: Screen) -> Result<(), WizardError> {
+pub(crate) fn complete(settings: &mut Settings, screen: Screen) -> Result<bool, WizardError> {
     let complete = settings.wifi.is_some() && settings.has_user();
     if !complete {
         screen.line("A few questions; nothing is written before you have seen the plan. Ctrl-C stops.\n");
@@ -45,16 +45,29 @@ pub(crate) fn complete(settings: &mut Settings, screen: Screen) -> Result<(), Wi
     if !settings.has_user() {
         settings.broker.get_or_insert_default().users = Some(vec![user()?]);
     }
-    Ok(())
+    if !complete {
+        screen.line("");
+    }
+    Ok(!complete)
 }
 
-/// Asks a yes-or-no question; no is the default.
+/// Asks before something is lost or dangerous; no is the default.
 ///
 /// # Errors
 ///
 /// When it cannot be asked.
 pub(crate) fn confirm(question: &str) -> Result<bool, WizardError> {
     Ok(Confirm::with_theme(&ColorfulTheme::default()).with_prompt(question).default(false).interact()?)
+}
+
+/// Asks for the word to begin with what was just planned; yes is the default.
+///
+/// # Errors
+///
+/// When it cannot be asked.
+pub(crate) fn confirm_plan() -> Result<bool, WizardError> {
+    let theme = ColorfulTheme::default();
+    Ok(Confirm::with_theme(&theme).with_prompt("Write this to the device").default(true).interact()?)
 }
 
 /// Lets the user choose one of several things.

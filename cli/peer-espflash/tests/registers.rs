@@ -1,6 +1,5 @@
 //! espflash's `Connection` on a pseudo terminal of the virtual ESP8266.
 #![cfg(unix)]
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use espbroker_virtual_device::{FlashButton, Options, VirtualDevice, Wiring};
 use espflash::connection::{Connection, ResetAfterOperation, ResetBeforeOperation};

@@ -18,7 +18,7 @@ use crate::{
     failure::Failure,
     narrator::Narrator,
     preflight::{self, Occupancy},
-    settings::{apply, render},
+    settings::{apply, not_yet, render},
     setup::{agree_to_lose, follow, write_config},
     start_up::Expected,
 };
@@ -106,6 +106,9 @@ fn write(given: &ConfigWriteArguments, context: &Context) -> Result<(), Failure>
             occupancy.config().map_or_else(|| Config::new("espbroker"), |(_, record)| record.config.clone());
         let before = lines(&config)?;
         apply(&settings, &mut config)?;
+        for sentence in not_yet(&config) {
+            context.screen.warning(sentence);
+        }
         context.screen.line(difference(&before, &lines(&config)?));
         if given.dry_run {
             return Ok(());

@@ -209,9 +209,9 @@ fn user_model(
         (Given::Nothing, None) => return Err(SettingsError::Missing { field }),
         (Given::Keep | Given::Value(_), Some(_)) => return Err(SettingsError::GivenTwice { field }),
         (Given::Nothing, Some(hash)) if !hash.is_masked() => model::PasswordHash::from_text(&hash.0)
-            .map_err(|_| SettingsError::SecretForm {
+            .map_err(|source| SettingsError::PasswordHash {
                 field: format!("broker.users[{index}].password_hash"),
-                problem: "must be $7$iterations$salt$hash, as mosquitto_passwd writes it",
+                source,
             })?,
         (Given::Keep | Given::Nothing, _) => {
             known.ok_or(SettingsError::NothingToKeep { field })?.password.clone()

@@ -10,6 +10,7 @@
 pub(crate) mod address;
 mod apply;
 mod file;
+mod not_yet;
 mod render;
 mod secret_source;
 mod word;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use apply::{apply, find_profile};
 pub(crate) use file::{BrokerSettings, Settings, UserSettings, WifiSettings};
+pub(crate) use not_yet::not_yet;
 pub(crate) use render::render;
 pub(crate) use secret_source::{HiddenText, MASK, read_secret_file, warn_if_exposed};
 pub(crate) use word::Word;
@@ -80,6 +82,15 @@ pub(crate) enum SettingsError {
         field: String,
         /// What it must be.
         problem: &'static str,
+    },
+    /// A password hash is not one that mosquitto_passwd writes, or costs the chip too much.
+    #[error("{field} cannot be used")]
+    PasswordHash {
+        /// Path of the field.
+        field: String,
+        /// What is wrong.
+        #[source]
+        source: espbroker_config::password::PasswordError,
     },
     /// A Wi-Fi passphrase has the wrong length or letters.
     #[error("{field} cannot be used")]

@@ -30,7 +30,7 @@ use crate::{
     preflight::{self, Occupancy},
     report::{BrokerReport, DeviceReport, Report, rounded},
     screen::Screen,
-    settings::find_profile,
+    settings::{find_profile, not_yet},
     simulation::{self, Access},
     start_up::{Expected, Running},
     wizard,
@@ -76,6 +76,8 @@ struct Written {
     expected: Expected,
     config: model::Config,
     firmware: Firmware,
+    /// Where a generated password was saved.
+    password_file: Option<PathBuf>,
 }
 
 /// Runs the whole set-up.
@@ -101,6 +103,9 @@ pub(crate) fn run(given: &SetupArguments, screen: Screen, cancel: &Cancel) -> Re
         None if given.simulate => Some(Firmware::for_virtual_device()?),
         None => None,
     };
+    for sentence in not_yet(&config) {
+        screen.warning(sentence);
+    }
     let loader = LoaderPlan::new(&given.loader, cancel.clone())?;
     let plan = |port: &str| {
         let speed = (loader.expected_loader(), loader.expected_baud());
@@ -119,6 +124,9 @@ pub(crate) fn run(given: &SetupArguments, screen: Screen, cancel: &Cancel) -> Re
         Device::find(&given.device, screen)?
     };
     screen.line(plan(device.name()).text());
+    if missing == Missing::Ask && answers.asked && !given.yes && !wizard::confirm_plan()? {
+        return Err(wizard::WizardError::Declined.into());
+    }
     let setup = Setup { given, screen, cancel, narrator: Narrator::new(screen), answers, device };
     let result = setup.run(&loader, firmware);
     if let Device::Simulated(device) = &setup.device {
@@ -135,8 +143,7 @@ impl Setup<'_> {
         let running = follow(session.into_console(), written.expected.clone(), &self.narrator)?;
         let target = self.target(&running, &written.config);
         let passed = self.test(&target)?;
-        let password_file = self.save_password(&written.config.name)?;
-        let report = self.report(&written, &running, &target, passed, password_file);
+        let report = self.report(&written, &running, &target, passed);
         self.print(&report)?;
         self.hold();
         Ok(())
@@ -155,13 +162,15 @@ impl Setup<'_> {
         let base = base_config(&occupancy);
         let config = self.answers.config(&base)?;
         write::write_image(session, &firmware, narrator)?;
+        // Before its hash is on the device: a password that nobody knows would lock its owner out, whatever comes next.
+        let password_file = self.save_password(&config.name)?;
         let written = write_config(session, &occupancy, &config, narrator)?;
         let expected = Expected {
             image: Some((firmware.descriptor.length, firmware.descriptor.digest)),
             config: Some(written),
             station: config.wifi.is_some(),
         };
-        Ok(Written { info, expected, config, firmware })
+        Ok(Written { info, expected, config, firmware, password_file })
     }
 
     fn preflight(
@@ -196,7 +205,7 @@ impl Setup<'_> {
     fn test(&self, target: &check::Target) -> Result<Passed, Failure> {
         let passed = self.narrator.step("test", "logging in as a user would", || {
             let passed = check::run(target)?;
-            let result = passed.checks.join("; ");
+            let result = format!("{} of {0} checks passed", passed.checks.len());
             Ok::<_, check::CheckError>((passed, result))
         })?;
         if self.cancel.is_cancelled() { Err(SetupError::Stopped.into()) } else { Ok(passed) }
@@ -213,14 +222,7 @@ impl Setup<'_> {
             .map_err(|source| SetupError::SavePassword { folder, source })
     }
 
-    fn report(
-        &self,
-        written: &Written,
-        running: &Running,
-        target: &check::Target,
-        passed: Passed,
-        password_file: Option<PathBuf>,
-    ) -> Report {
+    fn report(&self, written: &Written, running: &Running, target: &check::Target, passed: Passed) -> Report {
         let (slot, sequence) = written
             .expected
             .config
@@ -241,7 +243,7 @@ impl Setup<'_> {
             host: target.host.clone(),
             port: target.port,
             user: user.or(first).unwrap_or_default(),
-            password_file,
+            password_file: written.password_file.clone(),
         };
         let mut report = Report::new(device, broker);
         report.simulated = matches!(self.device, Device::Simulated(_));

@@ -12,6 +12,7 @@ use espbroker_flasher::{
     event::Secrecy,
     program::{Order, Region},
 };
+use espbroker_virtual_device as virtual_device;
 use serde::Serialize;
 
 use crate::{image_file::Firmware, screen::duration_words};
@@ -67,8 +68,8 @@ impl Plan {
             None => regions.push(PlannedRegion {
                 name: IMAGE.to_owned(),
                 offset: "0x000000".to_owned(),
-                bytes: 0,
-                what: "the image for whichever machine answers".to_owned(),
+                bytes: virtual_device::image::LENGTH,
+                what: "the built-in one, if a virtual device answers; a real chip needs --image".to_owned(),
             }),
         }
         regions.push(PlannedRegion {
