@@ -69,7 +69,7 @@ impl Plan {
                 name: IMAGE.to_owned(),
                 offset: "0x000000".to_owned(),
                 bytes: virtual_device::image::LENGTH,
-                what: "the built-in one, if a virtual device answers; a real chip needs --image".to_owned(),
+                what: "built in for a virtual device; a real chip needs --image".to_owned(),
             }),
         }
         regions.push(PlannedRegion {

@@ -17,7 +17,7 @@ ssid = "home"
 passphrase_file = "wifi.txt"
 hidden = true
 bssid = "5c:cf:7f:01:02:03"
-channel = 11
+channel = 6
 
 [wifi.ipv4]
 address = "192.168.7.20/24"

@@ -89,6 +89,8 @@ impl Studio {
             terminal.answer("my own password")?;
             terminal.wait_for("same password again")?;
             terminal.answer("my own password")?;
+            terminal.wait_for("Write this to the device")?;
+            terminal.keys(&["Enter"])?;
             terminal.wait_for("mosquitto_pub")
         })
     }
