@@ -3,21 +3,19 @@
 //! A backup leaves out what holds secrets (config slots, SDK parameters) unless asked for them: those sectors are
 //! filled with FF in the file, and such a file is refused when it would blank them on a device.
 
-use espbroker_config::flash_map::{self, CONFIG_A, CONFIG_B, Region as MapRegion, SYSTEM_PARAMETER};
+use espbroker_config::flash_map::{CONFIG_A, CONFIG_B, Region as MapRegion, SYSTEM_PARAMETER};
 use espbroker_flasher::{
     FlasherError,
-    event::{Event, Secrecy},
+    event::Secrecy,
     program::{Order, Region},
     verify::Verified,
 };
 
-use super::{CommandError, Context, refuse_existing, region, save_private};
+use super::{CommandError, Context, refuse_existing, region, save_private, with_session};
 use crate::{
     arguments::{BackupArguments, RestoreArguments},
-    device::{Device, DeviceError, LoaderPlan, identify},
+    device::DeviceError,
     failure::Failure,
-    narrator::Narrator,
-    preflight,
     setup::{SetupError, agree_to_lose, allowed},
 };
 
@@ -35,31 +33,26 @@ const PATIENCE: u64 = 120;
 pub(crate) fn backup(given: &BackupArguments, context: &Context) -> Result<(), Failure> {
     let region = region(given.region.as_deref())?;
     refuse_existing(&given.file)?;
-    let loader = LoaderPlan::new(&given.loader, context.cancel.clone())?;
-    let device = Device::find(&given.device, context.screen)?;
-    let narrator = Narrator::new(context.screen);
-    let mut events = |event: Event| narrator.event(event);
-    let mut session = loader.connect(&device, &narrator, &mut events)?;
-    let info = identify(&mut session, &narrator)?;
-    preflight::check_flash(&info, flash_map::FlashMap::Map4M)?;
-    for secret in SECRET {
-        session.mark_secret(secret.offset..secret.end());
-    }
-    let seconds = session.estimate_read(region.length).as_secs();
-    if seconds > PATIENCE && !given.slow {
-        return Err(DeviceError::TooSlow { bytes: region.length, minutes: seconds.div_ceil(60) }.into());
-    }
-    narrator.begin("read", "reading");
-    let mut bytes = session.read(region.name, region.offset..region.end()).map_err(FlasherError::from)?;
-    let masked = if given.include_secrets { 0 } else { mask(&mut bytes, &region) };
-    save_private(&given.file, &bytes)?;
-    narrator.end(&format!("{} KB saved in `{}`", bytes.len() / 1024, given.file.display()));
-    if masked > 0 {
-        context.screen.line("Settings and Wi-Fi parameters were left out; --include-secrets keeps them.");
-    } else if SECRET.iter().any(|secret| secret.overlaps(&region)) {
-        context.screen.warning(format!("`{}` contains secrets in plain text", given.file.display()));
-    }
-    Ok(())
+    with_session(&given.device, &given.loader, context, |mut session, narrator| {
+        for secret in SECRET {
+            session.mark_secret(secret.offset..secret.end());
+        }
+        let seconds = session.estimate_read(region.length).as_secs();
+        if seconds > PATIENCE && !given.slow {
+            return Err(DeviceError::TooSlow { bytes: region.length, minutes: seconds.div_ceil(60) }.into());
+        }
+        narrator.begin("read", "reading");
+        let mut bytes = session.read(region.name, region.offset..region.end()).map_err(FlasherError::from)?;
+        let masked = if given.include_secrets { 0 } else { mask(&mut bytes, &region) };
+        save_private(&given.file, &bytes)?;
+        narrator.end(&format!("{} KB saved in `{}`", bytes.len() / 1024, given.file.display()));
+        if masked > 0 {
+            context.screen.line("Settings and Wi-Fi parameters were left out; --include-secrets keeps them.");
+        } else if SECRET.iter().any(|secret| secret.overlaps(&region)) {
+            context.screen.warning(format!("`{}` contains secrets in plain text", given.file.display()));
+        }
+        Ok(())
+    })
 }
 
 /// Fills secret sectors with FF; returns how many regions were filled.
@@ -106,33 +99,28 @@ pub(crate) fn restore(given: &RestoreArguments, context: &Context) -> Result<(),
     if given.dry_run {
         return crate::print(&format!("would write {path} to {words}\n"));
     }
-    let loader = LoaderPlan::new(&given.loader, context.cancel.clone())?;
-    let device = Device::find(&given.device, context.screen)?;
-    let narrator = Narrator::new(context.screen);
-    let mut events = |event: Event| narrator.event(event);
-    let mut session = loader.connect(&device, &narrator, &mut events)?;
-    let info = identify(&mut session, &narrator)?;
-    preflight::check_flash(&info, flash_map::FlashMap::Map4M)?;
-    agree_to_lose(vec![words.clone()], given.yes, context.screen)?;
-    let order = if region.offset == 0 { Order::FirstSectorLast } else { Order::Ascending };
-    let secrecy = if covers_secrets { Secrecy::Secret } else { Secrecy::Public };
-    let regions = [Region { name: region.name.to_owned(), offset: region.offset, bytes, secrecy, order }];
-    narrator.begin("restore", "erasing");
-    let programmed = session.program(&regions, &allowed(&regions)).map_err(FlasherError::from)?;
-    let verified = programmed.into_iter().map(|programmed| programmed.verified).next();
-    let result = match verified {
-        Some(Verified::Differs(difference)) => {
-            return Err(SetupError::ImageNotVerified {
-                region: difference.region,
-                offset: difference.offset,
+    with_session(&given.device, &given.loader, context, |mut session, narrator| {
+        agree_to_lose(vec![words.clone()], given.yes, context.screen)?;
+        let order = if region.offset == 0 { Order::FirstSectorLast } else { Order::Ascending };
+        let secrecy = if covers_secrets { Secrecy::Secret } else { Secrecy::Public };
+        let regions = [Region { name: region.name.to_owned(), offset: region.offset, bytes, secrecy, order }];
+        narrator.begin("restore", "erasing");
+        let programmed = session.program(&regions, &allowed(&regions)).map_err(FlasherError::from)?;
+        let verified = programmed.into_iter().map(|programmed| programmed.verified).next();
+        let result = match verified {
+            Some(Verified::Differs(difference)) => {
+                return Err(SetupError::ImageNotVerified {
+                    region: difference.region,
+                    offset: difference.offset,
+                }
+                .into());
             }
-            .into());
-        }
-        Some(Verified::Matches) => "verified by the loader",
-        _ => "not verified: the boot ROM has no digest; a stub has (--stub)",
-    };
-    narrator.end(&format!("{words} written, {result}"));
-    Ok(())
+            Some(Verified::Matches) => "verified by the loader",
+            _ => "not verified: the boot ROM has no digest; a stub has (--stub)",
+        };
+        narrator.end(&format!("{words} written, {result}"));
+        Ok(())
+    })
 }
 
 #[cfg(test)]

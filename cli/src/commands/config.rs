@@ -1,20 +1,16 @@
 //! `config show`, `config read`, `config write`: the settings alone, through the loader; the firmware stays.
 
 use espbroker_config::{
-    flash_map::{CONFIG_A, CONFIG_B, FlashMap, SECTOR_SIZE},
+    flash_map::{CONFIG_A, CONFIG_B, SECTOR_SIZE},
     model::Config,
     slots::{self, Slot},
 };
-use espbroker_flasher::{FlasherError, Session, event::Event};
+use espbroker_flasher::{FlasherError, Session};
 
-use super::{CommandError, Context, refuse_existing, save_private};
+use super::{CommandError, Context, refuse_existing, save_private, with_session};
 use crate::{
     answers::read_settings,
-    arguments::{
-        ConfigCommand, ConfigReadArguments, ConfigShowArguments, ConfigWriteArguments, DeviceArguments,
-        LoaderArguments,
-    },
-    device::{Device, LoaderPlan, identify},
+    arguments::{ConfigCommand, ConfigReadArguments, ConfigShowArguments, ConfigWriteArguments},
     failure::Failure,
     narrator::Narrator,
     preflight::{self, Occupancy},
@@ -34,23 +30,6 @@ pub(crate) fn run(command: &ConfigCommand, context: &Context) -> Result<(), Fail
         ConfigCommand::Read(given) => read(given, context),
         ConfigCommand::Write(given) => write(given, context),
     }
-}
-
-/// Connects, identifies, checks the flash's size, and hands the session over.
-fn with_session(
-    device: &DeviceArguments,
-    loader: &LoaderArguments,
-    context: &Context,
-    work: impl FnOnce(Session<'_>, &Narrator) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let loader = LoaderPlan::new(loader, context.cancel.clone())?;
-    let device = Device::find(device, context.screen)?;
-    let narrator = Narrator::new(context.screen);
-    let mut events = |event: Event| narrator.event(event);
-    let mut session = loader.connect(&device, &narrator, &mut events)?;
-    let info = identify(&mut session, &narrator)?;
-    preflight::check_flash(&info, FlashMap::Map4M)?;
-    work(session, &narrator)
 }
 
 fn inspect(session: &mut Session<'_>, narrator: &Narrator) -> Result<Occupancy, FlasherError> {

@@ -13,9 +13,16 @@ pub(crate) mod verify;
 use std::{io::Write as _, path::Path};
 
 use espbroker_config::flash_map::{FlashMap, Region};
-use espbroker_flasher::cancel::Cancel;
+use espbroker_flasher::{Cancel, Event, Session};
 
-use crate::screen::Screen;
+use crate::{
+    arguments::{DeviceArguments, LoaderArguments},
+    device::{Device, LoaderPlan, identify},
+    failure::Failure,
+    narrator::Narrator,
+    preflight,
+    screen::Screen,
+};
 
 /// What every command needs.
 #[derive(Clone)]
@@ -94,6 +101,27 @@ pub(crate) fn refuse_existing(path: &Path) -> Result<(), CommandError> {
         return Err(CommandError::Save { path: path.display().to_string(), source });
     }
     Ok(())
+}
+
+/// Connects, identifies, checks that the flash has the size of the map, and hands the session over.
+///
+/// # Errors
+///
+/// When there is no device or it is not fit, and those of `work`.
+pub(crate) fn with_session(
+    device: &DeviceArguments,
+    loader: &LoaderArguments,
+    context: &Context,
+    work: impl FnOnce(Session<'_>, &Narrator) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let loader = LoaderPlan::new(loader, context.cancel.clone())?;
+    let device = Device::find(device, context.screen)?;
+    let narrator = Narrator::new(context.screen);
+    let mut events = |event: Event| narrator.event(event);
+    let mut session = loader.connect(&device, &narrator, &mut events)?;
+    let info = identify(&mut session, &narrator)?;
+    preflight::check_flash(&info, FlashMap::Map4M)?;
+    work(session, &narrator)
 }
 
 #[cfg(test)]

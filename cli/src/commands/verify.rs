@@ -3,17 +3,15 @@
 //! A stub answers with digests. The boot ROM cannot; the firmware is started instead, measures itself, and its answer
 //! is compared here.
 
-use espbroker_flasher::{FlasherError, event::Event, verify::Verified};
+use espbroker_flasher::{FlasherError, verify::Verified};
 use serde::Serialize;
 
-use super::{CommandError, Context};
+use super::{CommandError, Context, with_session};
 use crate::{
     arguments::VerifyArguments,
-    device::{Device, LoaderPlan, identify},
     failure::Failure,
     hex::to_hex,
     image_file::Firmware,
-    narrator::Narrator,
     setup::{image_region, measured},
 };
 
@@ -32,30 +30,26 @@ struct VerifyReport {
 /// [`CommandError::Differs`] when the device's answer is no; the flasher's when it could not be found out.
 pub(crate) fn run(given: &VerifyArguments, context: &Context) -> Result<(), Failure> {
     let firmware = Firmware::read(&given.image)?;
-    let loader = LoaderPlan::new(&given.loader, context.cancel.clone())?;
-    let device = Device::find(&given.device, context.screen)?;
-    let narrator = Narrator::new(context.screen);
-    let mut events = |event: Event| narrator.event(event);
-    let mut session = loader.connect(&device, &narrator, &mut events)?;
-    identify(&mut session, &narrator)?;
-    narrator.begin("verify", "comparing");
-    let by = match session.verify(&image_region(&firmware)).map_err(FlasherError::from)? {
-        Verified::Matches => "loader",
-        Verified::Differs(difference) => {
-            return Err(CommandError::Differs { offset: difference.offset }.into());
-        }
-        Verified::NotPossibleOnRom => {
-            let found = measured(session.into_console(), &narrator)?;
-            if found != (firmware.descriptor.length, firmware.descriptor.digest) {
-                return Err(CommandError::DigestDiffers { found: to_hex(&found.1, "") }.into());
+    with_session(&given.device, &given.loader, context, |mut session, narrator| {
+        narrator.begin("verify", "comparing");
+        let by = match session.verify(&image_region(&firmware)).map_err(FlasherError::from)? {
+            Verified::Matches => "loader",
+            Verified::Differs(difference) => {
+                return Err(CommandError::Differs { offset: difference.offset }.into());
             }
-            "firmware"
+            Verified::NotPossibleOnRom => {
+                let found = measured(session.into_console(), narrator)?;
+                if found != (firmware.descriptor.length, firmware.descriptor.digest) {
+                    return Err(CommandError::DigestDiffers { found: to_hex(&found.1, "") }.into());
+                }
+                "firmware"
+            }
+        };
+        narrator.end(&format!("equal, measured by the {by}"));
+        let sha256 = to_hex(&firmware.descriptor.digest, "");
+        if given.json {
+            return crate::print_json(&VerifyReport { version: 1, matches: true, by, sha256 });
         }
-    };
-    narrator.end(&format!("equal, measured by the {by}"));
-    let sha256 = to_hex(&firmware.descriptor.digest, "");
-    if given.json {
-        return crate::print_json(&VerifyReport { version: 1, matches: true, by, sha256 });
-    }
-    crate::print(&format!("equal: the {by} measured the image {sha256}\n"))
+        crate::print(&format!("equal: the {by} measured the image {sha256}\n"))
+    })
 }

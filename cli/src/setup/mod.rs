@@ -19,7 +19,7 @@ pub(crate) use write::write_config;
 
 use crate::{
     answers::{self, Answers, Missing},
-    arguments::SetupArguments,
+    arguments::{Pace, SetupArguments},
     check::{self, Passed},
     credentials,
     device::{self, Device, LoaderPlan},
@@ -108,7 +108,10 @@ pub(crate) fn run(given: &SetupArguments, screen: Screen, cancel: &Cancel) -> Re
     }
     let loader = LoaderPlan::new(&given.loader, cancel.clone())?;
     let plan = |port: &str| {
-        let speed = (loader.expected_loader(), loader.expected_baud());
+        // A line that takes no time has no rate.
+        let instant = given.simulate && given.simulation.pace == Pace::Instant;
+        let baud = if instant { u32::MAX } else { loader.expected_baud() };
+        let speed = (loader.expected_loader(), baud);
         Plan::new(port, firmware.as_ref(), (&config.name, length), speed, test_words(&answers))
     };
     if given.dry_run {
