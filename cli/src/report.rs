@@ -106,18 +106,22 @@ impl Report {
             row("tested", check);
         }
         row("time", &format!("{:.1} s", self.seconds));
+        text
+    }
+
+    /// What to try now, for a broker that goes on running.
+    pub(crate) fn next_steps(&self) -> String {
+        let BrokerReport { host, port, user, password_file } = &self.broker;
         let password_argument = match password_file {
             Some(path) => format!("\"$(cat '{}')\"", path.display()),
             None => "PASSWORD".to_owned(),
         };
         let login = format!("-h {host} -p {port} -u {user} -P {password_argument}");
-        let _ = write!(
-            text,
-            "\nTry it with mosquitto's clients:\n\n  \
+        format!(
+            "Try it with mosquitto's clients:\n\n  \
              mosquitto_sub {login} -t 'hello/#' -v\n  \
              mosquitto_pub {login} -t hello/world -m 'it works'\n"
-        );
-        text
+        )
     }
 }
 
@@ -154,6 +158,17 @@ mod tests {
         let masked = report().text(None);
         assert!(!masked.contains("hunter2") && masked.contains("/tmp/hall.password"));
         assert!(!serde_json::to_string(&report()).unwrap().contains("hunter2"));
+    }
+
+    #[test]
+    fn the_next_steps_read_the_password_from_its_file() {
+        let steps = report().next_steps();
+        assert!(
+            steps.contains("mosquitto_sub -h 127.0.0.1 -p 1883 -u home -P \"$(cat '/tmp/hall.password')\"")
+        );
+        let mut given = report();
+        given.broker.password_file = None;
+        assert!(given.next_steps().contains("-P PASSWORD"));
     }
 
     #[test]

@@ -266,7 +266,11 @@ impl Setup<'_> {
             self.answers.login.as_ref().filter(|_| self.answers.generated && self.screen.is_terminal());
         self.screen.line(report.text(shown.map(|login| login.password.expose().as_str())));
         if report.simulated && !self.given.hold {
-            self.screen.line("The simulated device ends with this program; --hold keeps it running.");
+            self.screen.line(
+                "The simulated device ends with this program; --hold keeps it running for your clients.",
+            );
+        } else {
+            self.screen.line(report.next_steps());
         }
         Ok(())
     }

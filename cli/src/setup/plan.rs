@@ -76,7 +76,7 @@ impl Plan {
             name: "config".to_owned(),
             offset: format!("{:#08x} or {:#08x}", CONFIG_A.offset, CONFIG_B.offset),
             bytes: config_bytes,
-            what: format!("settings of `{config_name}`, in the slot that is not in use"),
+            what: format!("settings of `{config_name}`, in the free slot"),
         });
         let bytes = regions.iter().map(|region| region.bytes).sum();
         Self { port: port.to_owned(), regions, test, write_seconds: estimate(bytes, loader, baud).as_secs() }
