@@ -36,6 +36,7 @@ pub(crate) fn run(program: &Path, tally: &mut Tally) -> Result<(), Failure> {
             program,
             &[
                 "simulate".as_ref(),
+                "--quiet".as_ref(),
                 "--rfc2217".as_ref(),
                 "--pace=instant".as_ref(),
                 "--flash".as_ref(),
