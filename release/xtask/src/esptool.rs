@@ -58,6 +58,7 @@ pub(crate) fn run(program: &Path, tally: &mut Tally) -> Result<(), Failure> {
     }
     Ok(())
 }
+
 impl Bench {
     /// Runs esptool and returns what it printed.
     fn esptool(&self, arguments: &[&str]) -> Result<String, Failure> {
