@@ -195,6 +195,24 @@ impl Occupancy {
         slots::next(&self.a, &self.b)
     }
 
+    /// What the slot that is written next holds.
+    fn next_state(&self) -> &SlotState {
+        match self.next().0 {
+            Slot::A => &self.a,
+            Slot::B => &self.b,
+        }
+    }
+
+    /// Settings of a newer program in the slot that is written next.
+    pub(crate) fn newer_settings(&self) -> Option<String> {
+        match self.next_state() {
+            SlotState::Newer { format, .. } => {
+                Some(format!("settings that a newer program wrote (format {format})"))
+            }
+            _ => None,
+        }
+    }
+
     /// What writing an image and a config for a device called `name` takes away; empty on a blank device, and where
     /// the same set-up was interrupted or did not reach its end.
     pub(crate) fn losses(&self, name: &str) -> Vec<String> {
@@ -210,19 +228,11 @@ impl Occupancy {
             ),
             BootSector::Other => losses.push("what is in the first sectors of the flash".to_owned()),
         }
-        let (slot, _) = self.next();
-        let state = match slot {
-            Slot::A => &self.a,
-            Slot::B => &self.b,
-        };
-        match state {
-            SlotState::Newer { format, .. } => {
-                losses.push(format!("settings that a newer program wrote (format {format})"));
-            }
-            // What an interrupted set-up leaves.
-            SlotState::Damaged(_) if matches!(self.boot, BootSector::Blank | BootSector::SameImage) => {}
-            SlotState::Damaged(_) => losses.push(format!("foreign data in {}", slot.region().name)),
-            SlotState::Blank | SlotState::Valid(_) => {}
+        losses.extend(self.newer_settings());
+        // After an interrupted set-up a damaged slot is its own.
+        let ours = matches!(self.boot, BootSector::Blank | BootSector::SameImage);
+        if !ours && matches!(self.next_state(), SlotState::Damaged(_)) {
+            losses.push(format!("foreign data in {}", self.next().0.region().name));
         }
         losses
     }

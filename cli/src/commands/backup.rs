@@ -8,7 +8,6 @@ use espbroker_flasher::{
     FlasherError,
     event::Secrecy,
     program::{Order, Region},
-    verify::Verified,
 };
 
 use super::{CommandError, Context, refuse_existing, region, save_private, with_session};
@@ -16,7 +15,7 @@ use crate::{
     arguments::{BackupArguments, RestoreArguments},
     device::DeviceError,
     failure::Failure,
-    setup::{SetupError, agree_to_lose, allowed},
+    setup::{Checked, agree_to_lose, program},
 };
 
 /// Regions with credentials.
@@ -103,20 +102,11 @@ pub(crate) fn restore(given: &RestoreArguments, context: &Context) -> Result<(),
         agree_to_lose(vec![words.clone()], given.yes, context.screen)?;
         let order = if region.offset == 0 { Order::FirstSectorLast } else { Order::Ascending };
         let secrecy = if covers_secrets { Secrecy::Secret } else { Secrecy::Public };
-        let regions = [Region { name: region.name.to_owned(), offset: region.offset, bytes, secrecy, order }];
+        let region = Region { name: region.name.to_owned(), offset: region.offset, bytes, secrecy, order };
         narrator.begin("restore", "erasing");
-        let programmed = session.program(&regions, &allowed(&regions)).map_err(FlasherError::from)?;
-        let verified = programmed.into_iter().map(|programmed| programmed.verified).next();
-        let result = match verified {
-            Some(Verified::Differs(difference)) => {
-                return Err(SetupError::ImageNotVerified {
-                    region: difference.region,
-                    offset: difference.offset,
-                }
-                .into());
-            }
-            Some(Verified::Matches) => "verified by the loader",
-            _ => "not verified: the boot ROM has no digest; a stub has (--stub)",
+        let result = match program(&mut session, region)? {
+            Checked::ByLoader => "verified by the loader",
+            Checked::NotYet => "not verified: the boot ROM has no digest; a stub has (--stub)",
         };
         narrator.end(&format!("{words} written, {result}"));
         Ok(())

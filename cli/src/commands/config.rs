@@ -3,7 +3,7 @@
 use espbroker_config::{
     flash_map::{CONFIG_A, CONFIG_B, SECTOR_SIZE},
     model::Config,
-    slots::{self, Slot},
+    slots::{self},
 };
 use espbroker_flasher::{FlasherError, Session};
 
@@ -92,27 +92,12 @@ fn write(given: &ConfigWriteArguments, context: &Context) -> Result<(), Failure>
         if given.dry_run {
             return Ok(());
         }
-        agree_to_lose(newer_settings(&occupancy), given.yes, context.screen)?;
+        agree_to_lose(occupancy.newer_settings().into_iter().collect(), given.yes, context.screen)?;
         let written = write_config(&mut session, &occupancy, &config, narrator)?;
         let expected = Expected { image: None, config: Some(written), station: config.wifi.is_some() };
         follow(session.into_console(), expected, narrator)?;
         Ok(())
     })
-}
-
-/// Settings of a newer program in the slot that would be written.
-fn newer_settings(occupancy: &Occupancy) -> Vec<String> {
-    let (slot, _) = occupancy.next();
-    let state = match slot {
-        Slot::A => &occupancy.a,
-        Slot::B => &occupancy.b,
-    };
-    match state {
-        slots::SlotState::Newer { format, .. } => {
-            vec![format!("settings that a newer program wrote (format {format})")]
-        }
-        _ => Vec::new(),
-    }
 }
 
 /// One line for each field, with its whole path, so that two fields of the same name stay apart.

@@ -1,15 +1,13 @@
 //! `info`: chip, flash, and what is on it; changes nothing.
 
-use espbroker_flasher::{FlasherError, event::Event};
+use espbroker_flasher::FlasherError;
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, with_device};
 use crate::{
     arguments::InfoArguments,
-    device::{Device, LoaderPlan, identify},
     failure::Failure,
     hex::to_hex,
-    narrator::Narrator,
     preflight::{self, BootSector},
 };
 
@@ -41,40 +39,36 @@ struct ConfigReport {
 ///
 /// The flasher's.
 pub(crate) fn run(given: &InfoArguments, context: &Context) -> Result<(), Failure> {
-    let loader = LoaderPlan::new(&given.loader, context.cancel.clone())?;
-    let device = Device::find(&given.device, context.screen)?;
-    let narrator = Narrator::new(context.screen);
-    let mut events = |event: Event| narrator.event(event);
-    let mut session = loader.connect(&device, &narrator, &mut events)?;
-    let info = identify(&mut session, &narrator)?;
-    let occupancy = narrator.step("inspect", "reading the flash", || {
-        let occupancy = preflight::inspect(&mut session, None).map_err(FlasherError::from)?;
-        let summary = occupancy.summary();
-        Ok::<_, FlasherError>((occupancy, summary))
-    })?;
-    let report = InfoReport {
-        version: 1,
-        machine: preflight::machine(&info).to_string(),
-        chip: info.chip.to_string(),
-        mac: to_hex(&info.mac, ":"),
-        crystal_mhz: info.crystal_mhz,
-        flash_id: info.flash.hex(),
-        flash_bytes: info.flash.capacity,
-        boot_sector: match occupancy.boot {
-            BootSector::Blank => "blank",
-            BootSector::Image | BootSector::SameImage => "image",
-            BootSector::Other => "other",
-        },
-        config: occupancy.config().map(|(slot, record)| ConfigReport {
-            slot: slot.to_string(),
-            sequence: record.sequence,
-            name: record.config.name.clone(),
-        }),
-    };
-    if given.json {
-        return crate::print_json(&report);
-    }
-    crate::print(&text(&report))
+    with_device(&given.device, &given.loader, context, |mut session, info, narrator| {
+        let occupancy = narrator.step("inspect", "reading the flash", || {
+            let occupancy = preflight::inspect(&mut session, None).map_err(FlasherError::from)?;
+            let summary = occupancy.summary();
+            Ok::<_, FlasherError>((occupancy, summary))
+        })?;
+        let report = InfoReport {
+            version: 1,
+            machine: preflight::machine(&info).to_string(),
+            chip: info.chip.to_string(),
+            mac: to_hex(&info.mac, ":"),
+            crystal_mhz: info.crystal_mhz,
+            flash_id: info.flash.hex(),
+            flash_bytes: info.flash.capacity,
+            boot_sector: match occupancy.boot {
+                BootSector::Blank => "blank",
+                BootSector::Image | BootSector::SameImage => "image",
+                BootSector::Other => "other",
+            },
+            config: occupancy.config().map(|(slot, record)| ConfigReport {
+                slot: slot.to_string(),
+                sequence: record.sequence,
+                name: record.config.name.clone(),
+            }),
+        };
+        if given.json {
+            return crate::print_json(&report);
+        }
+        crate::print(&text(&report))
+    })
 }
 
 fn text(report: &InfoReport) -> String {

@@ -13,7 +13,7 @@ pub(crate) mod verify;
 use std::{io::Write as _, path::Path};
 
 use espbroker_config::flash_map::{FlashMap, Region};
-use espbroker_flasher::{Cancel, Event, Session};
+use espbroker_flasher::{Cancel, DeviceInfo, Event, Session};
 
 use crate::{
     arguments::{DeviceArguments, LoaderArguments},
@@ -103,6 +103,26 @@ pub(crate) fn refuse_existing(path: &Path) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// Connects, identifies, and hands session and device over.
+///
+/// # Errors
+///
+/// When there is no device, and those of `work`.
+pub(crate) fn with_device(
+    device: &DeviceArguments,
+    loader: &LoaderArguments,
+    context: &Context,
+    work: impl FnOnce(Session<'_>, DeviceInfo, &Narrator) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let loader = LoaderPlan::new(loader, context.cancel.clone())?;
+    let device = Device::find(device, context.screen)?;
+    let narrator = Narrator::new(context.screen);
+    let mut events = |event: Event| narrator.event(event);
+    let mut session = loader.connect(&device, &narrator, &mut events)?;
+    let info = identify(&mut session, &narrator)?;
+    work(session, info, &narrator)
+}
+
 /// Connects, identifies, checks that the flash has the size of the map, and hands the session over.
 ///
 /// # Errors
@@ -114,14 +134,10 @@ pub(crate) fn with_session(
     context: &Context,
     work: impl FnOnce(Session<'_>, &Narrator) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let loader = LoaderPlan::new(loader, context.cancel.clone())?;
-    let device = Device::find(device, context.screen)?;
-    let narrator = Narrator::new(context.screen);
-    let mut events = |event: Event| narrator.event(event);
-    let mut session = loader.connect(&device, &narrator, &mut events)?;
-    let info = identify(&mut session, &narrator)?;
-    preflight::check_flash(&info, FlashMap::Map4M)?;
-    work(session, &narrator)
+    with_device(device, loader, context, |session, info, narrator| {
+        preflight::check_flash(&info, FlashMap::Map4M)?;
+        work(session, narrator)
+    })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use espbroker_flasher::{FlasherError, verify::Verified};
 use serde::Serialize;
 
-use super::{CommandError, Context, with_session};
+use super::{CommandError, Context, with_device};
 use crate::{
     arguments::VerifyArguments,
     failure::Failure,
@@ -30,7 +30,7 @@ struct VerifyReport {
 /// [`CommandError::Differs`] when the device's answer is no; the flasher's when it could not be found out.
 pub(crate) fn run(given: &VerifyArguments, context: &Context) -> Result<(), Failure> {
     let firmware = Firmware::read(&given.image)?;
-    with_session(&given.device, &given.loader, context, |mut session, narrator| {
+    with_device(&given.device, &given.loader, context, |mut session, _, narrator| {
         narrator.begin("verify", "comparing");
         let by = match session.verify(&image_region(&firmware)).map_err(FlasherError::from)? {
             Verified::Matches => "loader",

@@ -13,9 +13,9 @@ use std::path::PathBuf;
 use espbroker_config::{codec::EncodeError, image::Target, model, slots};
 use espbroker_flasher::{FlasherError, Session, cancel::Cancel, event::Event, identify::DeviceInfo};
 
-pub(crate) use plan::{allowed, image_region};
+pub(crate) use plan::image_region;
 pub(crate) use watch::{follow, measured};
-pub(crate) use write::write_config;
+pub(crate) use write::{Checked, program, write_config};
 
 use crate::{
     answers::{self, Answers, Missing},

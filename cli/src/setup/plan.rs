@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use espbroker_config::{
     flash_map::{CONFIG_A, CONFIG_B},
+    image::Descriptor,
     slots::Slot,
 };
 use espbroker_flasher::{
@@ -51,33 +52,24 @@ impl Plan {
         (loader, baud): (Loader, u32),
         test: String,
     ) -> Self {
-        let mut regions = Vec::new();
-        match firmware {
-            Some(firmware) => regions.push(PlannedRegion {
-                name: IMAGE.to_owned(),
-                offset: "0x000000".to_owned(),
-                bytes: firmware.bytes.len(),
-                what: format!(
-                    "{} {} for {} ({})",
-                    firmware.descriptor.name,
-                    firmware.descriptor.version,
-                    firmware.descriptor.target,
-                    firmware.origin
-                ),
-            }),
-            None => regions.push(PlannedRegion {
-                name: IMAGE.to_owned(),
-                offset: "0x000000".to_owned(),
-                bytes: virtual_device::image::LENGTH,
-                what: "built in for a virtual device; a real chip needs --image".to_owned(),
-            }),
-        }
-        regions.push(PlannedRegion {
+        let (bytes, what) = match firmware {
+            Some(Firmware { bytes, descriptor, origin, .. }) => {
+                let Descriptor { name, version, target, .. } = descriptor;
+                (bytes.len(), format!("{name} {version} for {target} ({origin})"))
+            }
+            None => {
+                let what = "built in for a virtual device; a real chip needs --image";
+                (virtual_device::image::LENGTH, what.to_owned())
+            }
+        };
+        let image = PlannedRegion { name: IMAGE.to_owned(), offset: "0x000000".to_owned(), bytes, what };
+        let config = PlannedRegion {
             name: "config".to_owned(),
             offset: format!("{:#08x} or {:#08x}", CONFIG_A.offset, CONFIG_B.offset),
             bytes: config_bytes,
             what: format!("settings of `{config_name}`, in the free slot"),
-        });
+        };
+        let regions = vec![image, config];
         let bytes = regions.iter().map(|region| region.bytes).sum();
         Self { port: port.to_owned(), regions, test, write_seconds: estimate(bytes, loader, baud).as_secs() }
     }
@@ -134,7 +126,7 @@ pub(crate) fn config_region(slot: Slot, sector: Vec<u8>) -> Region {
 }
 
 /// Agreement to erase what these regions cover, and nothing else.
-pub(crate) fn allowed(regions: &[Region]) -> EraseAllowed {
+pub(super) fn allowed(regions: &[Region]) -> EraseAllowed {
     EraseAllowed::only(regions.iter().map(Region::sectors))
 }
 

@@ -23,8 +23,8 @@ pub(super) fn write_image(
     narrator: &Narrator,
 ) -> Result<(), Failure> {
     narrator.begin("flash", "erasing");
-    let verified = program(session, image_region(firmware))?;
-    narrator.end(&format!("{} KB written, {}", firmware.bytes.len() / 1024, words(&verified)));
+    let checked = program(session, image_region(firmware))?;
+    narrator.end(&format!("{} KB written, {}", firmware.bytes.len() / 1024, words(checked)));
     Ok(())
 }
 
@@ -46,29 +46,40 @@ pub(crate) fn write_config(
     let sector = slots::encode_sector(config, sequence).map_err(SetupError::ConfigTooLong)?;
     let crc = SlotHeader::parse(&sector).map(|header| header.crc).unwrap_or_default();
     let length = sector.len();
-    let verified = program(session, config_region(slot, sector))?;
-    narrator.end(&format!("{length} bytes in slot {slot} (sequence {sequence}), {}", words(&verified)));
+    let checked = program(session, config_region(slot, sector))?;
+    narrator.end(&format!("{length} bytes in slot {slot} (sequence {sequence}), {}", words(checked)));
     Ok((slot, sequence, crc))
 }
 
-fn program(session: &mut Session<'_>, region: Region) -> Result<Verified, Failure> {
+/// Who has found that the flash holds what was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Checked {
+    /// The loader compared.
+    ByLoader,
+    /// Nobody yet: the boot ROM has no digest for a region of this length.
+    NotYet,
+}
+
+/// Erases and writes one region, and nothing else.
+///
+/// # Errors
+///
+/// The flasher's, or a difference that a second attempt did not mend.
+pub(crate) fn program(session: &mut Session<'_>, region: Region) -> Result<Checked, Failure> {
     let regions = [region];
-    let allowed = allowed(&regions);
-    let programmed = session.program(&regions, &allowed).map_err(FlasherError::from)?;
-    let verified =
-        programmed.into_iter().next().map_or(Verified::NotPossibleOnRom, |programmed| programmed.verified);
-    match verified {
-        Verified::Differs(difference) => {
+    let programmed = session.program(&regions, &allowed(&regions)).map_err(FlasherError::from)?;
+    match programmed.into_iter().next().map(|programmed| programmed.verified) {
+        Some(Verified::Differs(difference)) => {
             Err(SetupError::ImageNotVerified { region: difference.region, offset: difference.offset }.into())
         }
-        verified => Ok(verified),
+        Some(Verified::Matches) => Ok(Checked::ByLoader),
+        Some(Verified::NotPossibleOnRom) | None => Ok(Checked::NotYet),
     }
 }
 
-fn words(verified: &Verified) -> &'static str {
-    match verified {
-        Verified::Matches => "verified by the loader",
-        Verified::Differs(_) => "different",
-        Verified::NotPossibleOnRom => "to be verified by the firmware",
+fn words(checked: Checked) -> &'static str {
+    match checked {
+        Checked::ByLoader => "verified by the loader",
+        Checked::NotYet => "to be verified by the firmware",
     }
 }
