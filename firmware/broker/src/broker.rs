@@ -53,7 +53,7 @@ impl<A: Access> Broker<A> {
     /// under the number of another replaces it as if that had been closed first.
     pub fn handle(&mut self, input: Input<'_>, now: Instant) {
         match input {
-            Input::Accepted { connection } => self.accepted(connection, now),
+            Input::Accepted { connection, transport: _ } => self.accepted(connection, now),
             Input::Received { connection, bytes } => self.received(connection, bytes, now),
             Input::Sent { connection, bytes } => self.sent(connection, bytes, now),
             Input::Closed { connection } => self.close(connection, CloseReason::NetworkClosed, now),

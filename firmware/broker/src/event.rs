@@ -11,6 +11,34 @@ use crate::bytes::Bytes;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u16);
 
+/// A bridge, by its place in the list of bridges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BridgeId(pub u8);
+
+/// What carries the bytes of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// MQTT straight over TCP.
+    Tcp,
+    /// MQTT in binary WebSocket messages (MQTT 3.1.1 §6), from the HTTP request on.
+    WebSocket,
+}
+
+/// Why a connection to another broker could not be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenFailure {
+    /// The host's name has no address.
+    NameNotFound,
+    /// The host is there and nothing listens on the port.
+    Refused,
+    /// There is no way to the host.
+    Unreachable,
+    /// No answer.
+    TimedOut,
+    /// Anything else, such as no memory for one more connection.
+    Other,
+}
+
 /// Something that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input<'a> {
@@ -18,6 +46,8 @@ pub enum Input<'a> {
     Accepted {
         /// Its new number.
         connection: ConnectionId,
+        /// What it speaks.
+        transport: Transport,
     },
     /// Bytes arrived. Pieces of at most 2,048 bytes, with the outputs done between them, can never make a client
     /// that reads its answers fail with [`CloseReason::AnswersUnread`].

@@ -8,7 +8,9 @@
 //! [`Broker::poll_output`] says until that is empty, and sends [`Input::Tick`] at [`Broker::poll_at`].
 //!
 //! ```
-//! use espbroker_broker::{Access, Anonymous, Broker, ConnectionId, Input, Instant, LogIn, Output, Settings};
+//! use espbroker_broker::{
+//!     Access, Anonymous, Broker, ConnectionId, Input, Instant, LogIn, Output, Settings, Transport,
+//! };
 //!
 //! struct NoUsers;
 //! impl Access for NoUsers {
@@ -19,7 +21,7 @@
 //!
 //! let mut broker = Broker::new(Settings { anonymous: Anonymous::Allowed, ..Settings::default() }, NoUsers);
 //! let (connection, now) = (ConnectionId(7), Instant(0));
-//! broker.handle(Input::Accepted { connection }, now);
+//! broker.handle(Input::Accepted { connection, transport: Transport::Tcp }, now);
 //! let connect = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a";
 //! broker.handle(Input::Received { connection, bytes: connect }, now);
 //! let Some(Output::Send { connection, bytes }) = broker.poll_output() else { panic!() };
@@ -53,6 +55,6 @@ pub use access::{Access, LogIn};
 pub use broker::Broker;
 pub use bytes::Bytes;
 pub use counters::{Closed, Counters};
-pub use event::{CloseReason, ConnectionId, Input, Output};
+pub use event::{BridgeId, CloseReason, ConnectionId, Input, OpenFailure, Output, Transport};
 pub use settings::{Anonymous, Settings};
 pub use time::Instant;

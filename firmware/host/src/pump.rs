@@ -9,7 +9,7 @@ use std::{
 
 use espbroker_node::{
     BootInfo, Input, Instant, Node, Output,
-    status::{ListenFailure, Mode},
+    status::{ListenFailure, Mode, Service},
 };
 use mio::{Events, Poll};
 
@@ -99,7 +99,7 @@ impl Pump {
         while let Some(connection) = self.sockets.accept() {
             // Host sockets do not tell networks apart: clients come through the one that the device is reached by.
             let mode = self.node.mode().unwrap_or(Mode::AccessPoint);
-            self.feed(Input::Accepted { connection, mode });
+            self.feed(Input::Accepted { connection, mode, service: Service::Mqtt });
         }
         for connection in self.sockets.readable() {
             match self.sockets.receive(connection, piece) {
@@ -165,6 +165,8 @@ impl Pump {
             Output::StopListening { .. } => self.sockets.stop_listening(),
             Output::Send { connection, bytes } => self.sockets.send(connection, bytes),
             Output::Close { connection } => self.sockets.close(connection),
+            // The node does not ask for connections yet.
+            Output::Open { .. } | Output::Abandon { .. } => {}
             Output::Restart => self.restart = Restart::Wanted,
         }
         None

@@ -6,8 +6,12 @@
 use alloc::{string::String, vec::Vec};
 use core::net::IpAddr;
 
-pub use espbroker_broker::{Bytes, ConnectionId};
-use espbroker_config::{image::Target, model::Wifi, secret::Secret};
+pub use espbroker_broker::{BridgeId, Bytes, ConnectionId, OpenFailure};
+use espbroker_config::{
+    image::Target,
+    model::{Config, Wifi},
+    secret::Secret,
+};
 
 use crate::{
     status::{ListenFailure, Mode, ResetCause, Service},
@@ -75,7 +79,26 @@ pub enum Input<'a> {
         connection: ConnectionId,
         /// The network it comes through.
         mode: Mode,
+        /// The port it comes through.
+        service: Service,
     },
+    /// A connection that [`Output::Open`] asked for is there.
+    Opened {
+        /// Asked for by which bridge.
+        bridge: BridgeId,
+        /// Its name from now on.
+        connection: ConnectionId,
+    },
+    /// A connection that [`Output::Open`] asked for could not be made.
+    OpenFailed {
+        /// Asked for by which bridge.
+        bridge: BridgeId,
+        /// Why.
+        reason: OpenFailure,
+    },
+    /// The config has changed: accounts, permissions and bridges change at once, without a word to the clients that
+    /// are connected; everything else with the next start. Ignored during start-up.
+    Configured(&'a Config),
     /// Bytes from a client.
     Received {
         /// Which client.
@@ -134,6 +157,20 @@ pub enum Output {
     Close {
         /// Which client.
         connection: ConnectionId,
+    },
+    /// Find a host and connect to it over TCP; answered by [`Input::Opened`] or [`Input::OpenFailed`].
+    Open {
+        /// For which bridge; there is one attempt at a time for each.
+        bridge: BridgeId,
+        /// Host name or IPv4 address.
+        host: String,
+        /// TCP port.
+        port: u16,
+    },
+    /// Give up the attempt that [`Output::Open`] began, without an answer.
+    Abandon {
+        /// For which bridge.
+        bridge: BridgeId,
     },
     /// Start the whole chip again; nothing comes after it.
     Restart,

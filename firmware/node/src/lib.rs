@@ -42,7 +42,9 @@ pub mod status;
 mod test_flash;
 pub mod wifi;
 
-pub use interface::{BootInfo, Bytes, ConnectionId, Heap, Input, Output, RadioCommand};
+pub use interface::{
+    BootInfo, BridgeId, Bytes, ConnectionId, Heap, Input, OpenFailure, Output, RadioCommand,
+};
 pub use node::Node;
 pub use wifi::StationEvent;
 

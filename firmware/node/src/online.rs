@@ -72,7 +72,9 @@ impl Online {
             Input::ListenFailed { service, reason } => {
                 self.server.listen_failed(service, reason, now, outputs);
             }
-            Input::Accepted { connection, mode } => self.server.accepted(connection, mode, now, outputs),
+            Input::Accepted { connection, mode, service } => {
+                self.server.accepted(connection, mode, service, now, outputs);
+            }
             Input::Received { connection, bytes } => {
                 self.server.tell(BrokerInput::Received { connection, bytes }, now, outputs);
             }
@@ -82,7 +84,7 @@ impl Online {
             Input::Closed { connection } => self.server.closed(connection, now, outputs),
             Input::Tick => self.server.tell(BrokerInput::Tick, now, outputs),
             Input::Heap { free, lowest } => self.heap.measured(free, lowest),
-            Input::Console(_) => {}
+            Input::Console(_) | Input::Opened { .. } | Input::OpenFailed { .. } | Input::Configured(_) => {}
         }
         self.settle(now, outputs);
     }

@@ -9,7 +9,9 @@ use alloc::{
 };
 use core::time::Duration;
 
-use espbroker_broker::{Broker, Input as BrokerInput, Instant as BrokerInstant, Output as BrokerOutput};
+use espbroker_broker::{
+    Broker, Input as BrokerInput, Instant as BrokerInstant, Output as BrokerOutput, Transport,
+};
 use espbroker_config::model;
 
 use crate::{
@@ -147,6 +149,7 @@ impl Server {
         &mut self,
         connection: ConnectionId,
         mode: Mode,
+        service: Service,
         now: Instant,
         outputs: &mut VecDeque<Output>,
     ) {
@@ -155,7 +158,11 @@ impl Server {
             return;
         }
         self.connections.insert(connection, mode);
-        self.tell(BrokerInput::Accepted { connection }, now, outputs);
+        let transport = match service {
+            Service::WebSocket => Transport::WebSocket,
+            Service::Mqtt => Transport::Tcp,
+        };
+        self.tell(BrokerInput::Accepted { connection, transport }, now, outputs);
     }
 
     pub(crate) fn closed(&mut self, connection: ConnectionId, now: Instant, outputs: &mut VecDeque<Output>) {

@@ -2,7 +2,7 @@
 //! has left leaves no memory behind.
 #![no_main]
 
-use espbroker_broker::{Access, Broker, ConnectionId, Input, Instant, LogIn, Output, Settings};
+use espbroker_broker::{Access, Broker, ConnectionId, Input, Instant, LogIn, Output, Settings, Transport};
 use espbroker_mqtt::Packet;
 use libfuzzer_sys::fuzz_target;
 
@@ -26,7 +26,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut broker = Broker::new(Settings { retained_messages: 0, ..Settings::default() }, Everybody);
     let empty = broker.memory();
     let connection = ConnectionId(1);
-    broker.handle(Input::Accepted { connection }, Instant(0));
+    broker.handle(Input::Accepted { connection, transport: Transport::Tcp }, Instant(0));
     broker.handle(Input::Received { connection, bytes: &CONNECT }, Instant(0));
     let mut closed = false;
     for (time, piece) in (1..).zip(bytes.chunks(7)) {

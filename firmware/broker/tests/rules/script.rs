@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use espbroker_broker::{
     Access, Anonymous, Broker, CloseReason, ConnectionId, Counters, Input, Instant, LogIn, Output, Settings,
+    Transport,
 };
 use espbroker_mqtt::{
     Connack, Connect, ConnectReturnCode, Delivery, FilterList, Packet, PacketId, Protocol, Publish, QoS,
@@ -134,7 +135,7 @@ impl Script {
 
     pub(crate) fn accept(&mut self, connection: u16) {
         self.ends.remove(&connection);
-        self.handle(Input::Accepted { connection: ConnectionId(connection) });
+        self.handle(Input::Accepted { connection: ConnectionId(connection), transport: Transport::Tcp });
     }
 
     pub(crate) fn bytes(&mut self, connection: u16, bytes: &[u8]) {

@@ -1,6 +1,6 @@
 //! Any bytes in any pieces: no panic, and the same outputs however they were cut.
 
-use espbroker_broker::{Broker, ConnectionId, Counters, Input, Instant, Output, Settings};
+use espbroker_broker::{Broker, ConnectionId, Counters, Input, Instant, Output, Settings, Transport};
 use espbroker_mqtt::{
     Connect, Delivery, Packet, Publish, QoS, Subscribe, Subscription, SubscriptionList, TopicFilter,
 };
@@ -61,7 +61,7 @@ fn run(
     let now = Instant(5);
     let mut outputs = Vec::new();
     for number in 0..4 {
-        broker.handle(Input::Accepted { connection: ConnectionId(number) }, now);
+        broker.handle(Input::Accepted { connection: ConnectionId(number), transport: Transport::Tcp }, now);
     }
     for (number, bytes) in sendings {
         let connection = ConnectionId(*number);

@@ -110,6 +110,8 @@ impl Platform {
                     format!("send {} {}", connection.0, hex(&bytes))
                 }
                 Output::Close { connection } => format!("close {}", connection.0),
+                Output::Open { bridge, host, port } => format!("open bridge {} {host}:{port}", bridge.0),
+                Output::Abandon { bridge } => format!("abandon bridge {}", bridge.0),
                 Output::Restart => "restart".to_string(),
             };
             self.log.push(text);
@@ -142,7 +144,7 @@ impl Platform {
 
     fn client(&mut self, id: u16, mode: Mode, bytes: &[u8]) -> &mut Self {
         let connection = ConnectionId(id);
-        self.input(Input::Accepted { connection, mode });
+        self.input(Input::Accepted { connection, mode, service: Service::Mqtt });
         self.input(Input::Received { connection, bytes })
     }
 
@@ -218,7 +220,7 @@ fn nothing_but_the_console_works_before_the_config_is_known() {
     let mut node = Node::boot(flash_with(&config()), info());
     while node.poll_output().is_some() {}
     let connection = ConnectionId(1);
-    node.handle(Input::Accepted { connection, mode: Mode::Station }, Duration::ZERO);
+    node.handle(Input::Accepted { connection, mode: Mode::Station, service: Service::Mqtt }, Duration::ZERO);
     node.handle(Input::Station(StationEvent::Address { ip: STATION_IP }), Duration::ZERO);
     assert!(node.poll_output().is_none());
     node.handle(Input::Console(b"help\r"), Duration::ZERO);
@@ -444,7 +446,11 @@ fn a_service_that_is_missing_keeps_the_device_from_being_ready() {
 fn a_client_that_comes_before_the_port_is_open_is_sent_away() {
     let mut platform = Platform::boot(flash_with(&config()));
     platform.take();
-    platform.input(Input::Accepted { connection: ConnectionId(3), mode: Mode::Station });
+    platform.input(Input::Accepted {
+        connection: ConnectionId(3),
+        mode: Mode::Station,
+        service: Service::Mqtt,
+    });
     assert_eq!(platform.take(), ["close 3"]);
 }
 

@@ -88,7 +88,7 @@ proptest! {
                     platform.input(Input::ListenFailed { service: Service::Mqtt, reason: ListenFailure::InUse })
                 }
                 Event::Accepted(id, mode) => {
-                    platform.input(Input::Accepted { connection: ConnectionId(id), mode })
+                    platform.input(Input::Accepted { connection: ConnectionId(id), mode, service: Service::Mqtt })
                 }
                 Event::Received(id, bytes) => {
                     platform.input(Input::Received { connection: ConnectionId(id), bytes: &bytes })
