@@ -30,6 +30,7 @@ mod malformed;
 mod packet;
 mod publish;
 mod reader;
+mod relation;
 mod subscribe;
 mod topic;
 mod writer;
@@ -40,6 +41,7 @@ pub use fixed_header::{FixedHeader, PacketType, REMAINING_LENGTH_MAX};
 pub use malformed::Malformed;
 pub use packet::{Packet, PacketId};
 pub use publish::{Delivery, Publish, QoS};
+pub use relation::{filter_covers, filters_overlap};
 pub use subscribe::{
     FilterList, ReturnCodes, Suback, SubackCode, Subscribe, Subscription, SubscriptionList, Unsubscribe,
 };
