@@ -1,4 +1,4 @@
-//! CONNECT (MQTT 3.1.1 §3.1), also with the name and level of MQTT 3.1.
+//! CONNECT (MQTT 3.1.1 §3.1), also with the name and level of MQTT 3.1, and with mosquitto's bridge bit in the level.
 
 use core::fmt;
 
@@ -17,6 +17,9 @@ const WILL_QOS_SHIFT: u8 = 3;
 const WILL_RETAIN: u8 = 0x20;
 const PASSWORD: u8 = 0x40;
 const USER_NAME: u8 = 0x80;
+
+/// Bit of the protocol level that mosquitto sets with `try_private` (mosquitto.conf(5)); no standard has it.
+const BRIDGE: u8 = 0x80;
 
 /// Protocol name and level (§3.1.2.1, §3.1.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +57,9 @@ pub struct Will<'a> {
 pub struct Connect<'a> {
     /// MQTT 3.1 or 3.1.1.
     pub protocol: Protocol,
+    /// The client is another broker's bridge: level 0x83 or 0x84 for 3 or 4. It asks not to be sent its own messages,
+    /// and to be sent RETAIN as it was published. A server that does not know the bit refuses the level (§3.1.2.2).
+    pub bridge: bool,
     /// May be empty here; whether that is allowed is for the server to say (§3.1.3.1).
     pub client_id: &'a str,
     /// Start without, and keep no, session state (§3.1.2.4).
@@ -74,6 +80,7 @@ impl fmt::Debug for Connect<'_> {
         formatter
             .debug_struct("Connect")
             .field("protocol", &self.protocol)
+            .field("bridge", &self.bridge)
             .field("client_id", &self.client_id)
             .field("clean_session", &self.clean_session)
             .field("keep_alive", &self.keep_alive)
@@ -93,9 +100,10 @@ impl<'a> Connect<'a> {
         };
         // Judged before the rest, which another level may lay out in another way.
         let level = reader.byte()?;
-        if level != protocol.name_and_level().1 {
+        if level & !BRIDGE != protocol.name_and_level().1 {
             return Err(Malformed::ProtocolLevel(level));
         }
+        let bridge = level & BRIDGE != 0;
         let flags = reader.byte()?;
         if flags & RESERVED != 0 {
             return Err(Malformed::ConnectReservedFlag);
@@ -119,7 +127,7 @@ impl<'a> Connect<'a> {
         let user_name = if flags & USER_NAME != 0 { Some(reader.text()?) } else { None };
         let password = if flags & PASSWORD != 0 { Some(reader.binary()?) } else { None };
         let clean_session = flags & CLEAN_SESSION != 0;
-        Ok(Self { protocol, client_id, clean_session, keep_alive, will, user_name, password })
+        Ok(Self { protocol, bridge, client_id, clean_session, keep_alive, will, user_name, password })
     }
 
     pub(crate) fn body_length(&self) -> usize {
@@ -139,6 +147,7 @@ impl<'a> Connect<'a> {
             return Err(EncodeError::PasswordWithoutUserName);
         }
         let (name, level) = self.protocol.name_and_level();
+        let level = if self.bridge { level | BRIDGE } else { level };
         let mut flags = if self.clean_session { CLEAN_SESSION } else { 0 };
         if let Some(will) = self.will {
             flags |= WILL | will.qos.number() << WILL_QOS_SHIFT;

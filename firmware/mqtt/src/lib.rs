@@ -1,9 +1,9 @@
 //! MQTT 3.1.1 control packets, topic names and topic filters, for `no_std` targets with `alloc`.
 //!
 //! Implements the OASIS standard MQTT 3.1.1 (mqtt-v3.1.1-os); a CONNECT may also carry the name and level of
-//! MQTT 3.1 (`MQIsdp`, 3). MQTT 5 is left out. Decoding borrows from the bytes it is given and allocates nothing,
-//! accepts exactly what the standard allows, and names each violation with its own [`Malformed`] variant. No
-//! input makes it panic.
+//! MQTT 3.1 (`MQIsdp`, 3), and mosquitto's bridge bit. MQTT 5 is left out. Decoding borrows from the bytes it is
+//! given and allocates nothing, accepts exactly what the standard allows, and names each violation with its own
+//! [`Malformed`] variant. No input makes it panic.
 //!
 //! ```
 //! use espbroker_mqtt::{Packet, Publish, Delivery, TopicName};

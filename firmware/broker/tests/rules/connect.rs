@@ -29,7 +29,7 @@ fn another_protocol_level_gets_code_1_and_is_closed() {
     let mut script = Script::open();
     for packet in [
         &b"\x10\x0d\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x00"[..],
-        b"\x10\x0c\x00\x04MQTT\x84\x02\x00\x00\x00\x00",
+        b"\x10\x0c\x00\x04MQTT\x83\x02\x00\x00\x00\x00",
     ] {
         script.accept(1);
         script.bytes(1, packet);

@@ -35,6 +35,7 @@ pub(crate) fn open() -> Settings {
 pub(crate) fn plain(client_id: &str) -> Connect<'_> {
     Connect {
         protocol: Protocol::Mqtt311,
+        bridge: false,
         client_id,
         clean_session: true,
         keep_alive: 0,

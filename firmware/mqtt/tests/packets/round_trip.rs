@@ -69,6 +69,7 @@ fn each(parts: &Parts, mut check: impl FnMut(Packet<'_>)) {
     let will = Will { topic, payload: &parts.payload, qos: parts.qos, retain };
     check(Packet::Connect(Connect {
         protocol: if duplicate { Protocol::Mqtt31 } else { Protocol::Mqtt311 },
+        bridge: retain,
         client_id: &parts.texts.0,
         clean_session,
         keep_alive: parts.id,

@@ -30,6 +30,7 @@ fn check(bytes: &[u8], packet: Packet<'_>) {
 
 const PLAIN: Connect<'_> = Connect {
     protocol: Protocol::Mqtt311,
+    bridge: false,
     client_id: "",
     clean_session: true,
     keep_alive: 0,
@@ -73,6 +74,18 @@ fn connect_of_mqtt_3_1_with_a_retained_will_at_qos_2() {
             will: Some(will),
             ..PLAIN
         }),
+    );
+}
+
+#[test]
+fn connect_of_a_bridge_has_the_high_bit_of_its_level() {
+    // mosquitto 2 with `try_private true`, and `bridge_protocol_version mqttv311` and `mqttv31`.
+    let bridge = Connect { bridge: true, client_id: "b", clean_session: false, keep_alive: 60, ..PLAIN };
+    check(b"\x10\x0d\x00\x04MQTT\x84\x00\x00\x3c\x00\x01b", Packet::Connect(bridge));
+    let protocol = Protocol::Mqtt31;
+    check(
+        b"\x10\x0f\x00\x06MQIsdp\x83\x00\x00\x3c\x00\x01b",
+        Packet::Connect(Connect { protocol, ..bridge }),
     );
 }
 
