@@ -1,20 +1,21 @@
 //! CRC-32 as in IEEE 802.3, zlib and everywhere else: reflected, polynomial `04C11DB7`.
 //!
 //! Half a byte at a time: the usual tables take 1-16 KB, on the chip out of the same memory as the heap, and what is
-//! checked here is at most a sector.
+//! checked here is at most a sector at a time.
 
 /// A CRC-32 over pieces.
-#[derive(Clone, Copy)]
-pub(crate) struct Crc32(u32);
+#[derive(Clone, Copy, Debug)]
+pub struct Crc32(u32);
 
 impl Crc32 {
-    pub(crate) const fn new() -> Self {
+    /// The CRC-32 of no bytes yet.
+    pub const fn new() -> Self {
         Self(u32::MAX)
     }
 
     /// Takes the next bytes.
     #[must_use]
-    pub(crate) fn update(self, bytes: &[u8]) -> Self {
+    pub fn update(self, bytes: &[u8]) -> Self {
         let mut crc = self.0;
         for byte in bytes {
             crc = step(crc ^ u32::from(*byte));
@@ -23,8 +24,15 @@ impl Crc32 {
         Self(crc)
     }
 
-    pub(crate) const fn finish(self) -> u32 {
+    /// The CRC-32 of all bytes taken.
+    pub const fn finish(self) -> u32 {
         !self.0
+    }
+}
+
+impl Default for Crc32 {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -10,7 +10,7 @@
 extern crate alloc;
 
 pub mod codec;
-mod crc;
+pub mod crc;
 pub mod defaults;
 pub mod flash_map;
 pub mod image;
