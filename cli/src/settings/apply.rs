@@ -219,9 +219,8 @@ fn user_model(
         (Given::Value(password), None) => credentials::hash(&password)?,
     };
     Ok(model::User {
-        name: given.name.clone(),
-        password,
         unknown: known.map(|user| user.unknown.clone()).unwrap_or_default(),
+        ..model::User::new(&given.name, password)
     })
 }
 
@@ -243,18 +242,18 @@ fn bridge_model(
             ),
             Given::Value(password) => Some(password),
         };
+    let plain = model::Bridge::new(&given.name, &given.host);
     Ok(model::Bridge {
-        name: given.name.clone(),
-        host: given.host.clone(),
         port: given.port.unwrap_or(if given.tls { MQTT_TLS_PORT } else { MQTT_PORT }),
         tls: given.tls,
         user: given.user.clone(),
         password,
         client_id: given.client_id.clone(),
-        keep_alive: given.keep_alive.unwrap_or(60),
-        notifications: given.notifications.unwrap_or(true),
+        keep_alive: given.keep_alive.unwrap_or(plain.keep_alive),
+        notifications: given.notifications.unwrap_or(plain.notifications),
         topics: given.topics.iter().map(topic_model).collect(),
         unknown: known.map(|bridge| bridge.unknown.clone()).unwrap_or_default(),
+        ..plain
     })
 }
 

@@ -5,9 +5,12 @@
 //! inside values of unknown keys.
 //!
 //! How the format grows: a new field is a new key that older programs do not know; they keep it ([`Unknown`]) and
-//! write it back at its place. A key is never given a second meaning. A change that an older program must not
-//! overlook (a new enum number, another type for a key) takes a new format version in `slots`.
+//! write it back at its place. It is left out while its value is the one that its absence stands for (`absent`), so
+//! that what older programs wrote stays byte for byte as it was. A key is never given a second meaning. A change that
+//! an older program must not overlook (a new enum number, another type for a key) takes a new format version in
+//! `slots`.
 
+mod absent;
 mod decode;
 mod encode;
 mod keys;

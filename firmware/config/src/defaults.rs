@@ -5,8 +5,8 @@ use alloc::{string::String, vec::Vec};
 use crate::{
     codec::Unknown,
     model::{
-        AccessPoint, AccessPointPolicy, Anonymous, Bridge, BridgeTopic, Broker, Cluster, Config, Direction,
-        FixedIpv4, Limits, PasswordHash, Profile, Role, User, Wifi,
+        Access, AccessPoint, AccessPointPolicy, Anonymous, Bridge, BridgeTopic, Broker, Cluster, Config,
+        Direction, FixedIpv4, Limits, PasswordHash, Permission, Profile, Role, User, Wifi,
     },
     secret::Secret,
 };
@@ -70,13 +70,15 @@ impl Default for AccessPoint {
 }
 
 impl Default for Broker {
-    /// MQTT on port 1883, no WebSocket, no users, nobody anonymous.
+    /// MQTT on port 1883, no WebSocket, no users, nobody anonymous, `$SYS` every ten seconds.
     fn default() -> Self {
         Self {
             mqtt_port: MQTT_PORT,
             websocket_port: 0,
             anonymous: Anonymous::Refused,
+            anonymous_permissions: Vec::new(),
             users: Vec::new(),
+            sys_interval: 10,
             limits: Limits::default(),
             unknown: Unknown::default(),
         }
@@ -92,15 +94,24 @@ impl Default for Limits {
             retained_bytes: 8192,
             packet_size: 4096,
             queue_bytes: 4096,
+            sessions: 16,
+            queue_messages: 100,
             unknown: Unknown::default(),
         }
     }
 }
 
 impl User {
-    /// An account.
+    /// An account that may do everything.
     pub fn new(name: impl Into<String>, password: PasswordHash) -> Self {
-        Self { name: name.into(), password, unknown: Unknown::default() }
+        Self { name: name.into(), password, permissions: Vec::new(), unknown: Unknown::default() }
+    }
+}
+
+impl Permission {
+    /// What is allowed with the topics that `pattern` covers.
+    pub fn new(pattern: impl Into<String>, access: Access) -> Self {
+        Self { pattern: pattern.into(), access, unknown: Unknown::default() }
     }
 }
 
@@ -116,7 +127,14 @@ impl Bridge {
             password: None,
             client_id: None,
             keep_alive: 60,
+            clean_session: false,
+            try_private: true,
             notifications: true,
+            notification_topic: None,
+            notifications_local_only: false,
+            outgoing_retain: true,
+            restart_base: 5,
+            restart_cap: 30,
             topics: Vec::new(),
             unknown: Unknown::default(),
         }

@@ -15,6 +15,8 @@ pub const USERS_MAX: usize = 16;
 pub const BRIDGES_MAX: usize = 4;
 /// Most topics of one bridge.
 pub const BRIDGE_TOPICS_MAX: usize = 16;
+/// Most permissions of a user, and of clients without one.
+pub const PERMISSIONS_MAX: usize = 16;
 /// Most pins of a profile.
 pub const PINS_MAX: usize = 16;
 
@@ -134,8 +136,12 @@ pub struct Broker {
     pub websocket_port: u16,
     /// May clients connect without a user name. Default no.
     pub anonymous: Anonymous,
+    /// What clients without an account may do, at most [`PERMISSIONS_MAX`]. Empty, the default: everything.
+    pub anonymous_permissions: Vec<Permission>,
     /// At most [`USERS_MAX`], with different names.
     pub users: Vec<User>,
+    /// Seconds between two reports under `$SYS`; 0 publishes none. Default 10.
+    pub sys_interval: u16,
     /// Bounds on what clients may hold.
     pub limits: Limits,
     /// Newer fields.
@@ -147,7 +153,7 @@ pub struct Broker {
 pub enum Anonymous {
     /// Refused with CONNACK 5.
     Refused,
-    /// Treated as any user.
+    /// May do what `anonymous_permissions` say.
     Allowed,
 }
 
@@ -160,9 +166,38 @@ pub struct User {
     pub name: String,
     /// Salted hash of the password.
     pub password: PasswordHash,
+    /// What the user may do, at most [`PERMISSIONS_MAX`]. Empty, the default: everything.
+    pub permissions: Vec<Permission>,
     /// Newer fields.
     pub unknown: Unknown,
 }
+
+/// What a client may do with the topics that a pattern covers. A list with entries allows nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permission {
+    /// Topic filter, 1-128 bytes. `%u` stands for the user name and `%c` for the client id, as in mosquitto's
+    /// patterns, and both may be a part of a level.
+    pub pattern: String,
+    /// What it allows there.
+    pub access: Access,
+    /// Newer fields.
+    pub unknown: Unknown,
+}
+
+/// What a permission allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// To subscribe and to receive.
+    Read,
+    /// To publish.
+    Write,
+    /// Both.
+    ReadWrite,
+    /// Neither, also where another entry of the list allows it.
+    Deny,
+}
+
+words!(Access { Read = 1 "read", Write = 2 "write", ReadWrite = 3 "readwrite", Deny = 4 "deny" });
 
 /// PBKDF2-HMAC-SHA512 of a password, as in mosquitto's `$7$<iterations>$<salt>$<hash>`.
 ///
@@ -192,6 +227,10 @@ pub struct Limits {
     pub packet_size: u32,
     /// Bytes waiting for one slow client before messages to it are dropped, 256-65,535. Default 4,096.
     pub queue_bytes: u32,
+    /// Sessions kept for clients that are away, 0-128. Default 16.
+    pub sessions: u16,
+    /// Messages waiting for one client, also one that is away, 1-1,000. Default 100.
+    pub queue_messages: u16,
     /// Newer fields.
     pub unknown: Unknown,
 }
@@ -215,8 +254,25 @@ pub struct Bridge {
     pub client_id: Option<String>,
     /// Seconds, 5-65,535. Default 60.
     pub keep_alive: u16,
-    /// Publish the state of the link on `$SYS/broker/connection/<client id>/state`. Default yes.
+    /// Let the remote broker forget subscriptions and waiting messages when the link is lost. Default no.
+    pub clean_session: bool,
+    /// Tell the remote broker that this is a bridge, by the highest bit of the protocol level, so that it sends
+    /// nothing back; some brokers refuse that, and are asked again without. Default yes.
+    pub try_private: bool,
+    /// Publish the state of the link, 1 or 0 and retained, on `notification_topic`. Default yes.
     pub notifications: bool,
+    /// Topic name, 1-128 bytes, beginning with `$` only under `$SYS/`; `None` is
+    /// `$SYS/broker/connection/<client id>/state`.
+    pub notification_topic: Option<String>,
+    /// Publish the state here only, not on the remote broker too. Default no.
+    pub notifications_local_only: bool,
+    /// Keep the retain flag of messages that go out; some brokers take none. Default yes.
+    pub outgoing_retain: bool,
+    /// Seconds before a lost link is tried again for the first time, 1-3,600; waits get longer from there on.
+    /// Default 5.
+    pub restart_base: u16,
+    /// Longest such wait, seconds, `restart_base`-3,600. Default 30.
+    pub restart_cap: u16,
     /// At most [`BRIDGE_TOPICS_MAX`].
     pub topics: Vec<BridgeTopic>,
     /// Newer fields.

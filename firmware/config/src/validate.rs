@@ -13,7 +13,8 @@ use core::{fmt, net::Ipv4Addr, ops::RangeInclusive};
 use crate::{
     model::{
         AccessPoint, AccessPointPolicy, BRIDGE_TOPICS_MAX, BRIDGES_MAX, Bridge, BridgeTopic, Broker, Cluster,
-        Config, FixedIpv4, Limits, PINS_MAX, Passphrase, Profile, USERS_MAX, User, Wifi,
+        Config, FixedIpv4, Limits, PERMISSIONS_MAX, PINS_MAX, Passphrase, Permission, Profile, USERS_MAX,
+        User, Wifi,
     },
     password::{ITERATIONS_MAX, SALT_MAX, SALT_MIN},
     wifi::{PassphraseError, SSID_MAX, check_passphrase},
@@ -144,6 +145,7 @@ impl Broker {
         if self.mqtt_port != 0 && self.mqtt_port == self.websocket_port {
             return Err(invalid("websocket_port", &self.websocket_port, "different from mqtt_port"));
         }
+        permissions("anonymous_permissions", &self.anonymous_permissions)?;
         each("users", &self.users, USERS_MAX, User::validate)?;
         unique("users", "name", &self.users, |user| &user.name)?;
         self.limits.validate().map_err(|invalid| invalid.under("limits"))
@@ -156,7 +158,22 @@ impl User {
         let fits = |character: char| character != ':' && !character.is_control();
         text("name", &self.name, 1..=64, fits, "1-64 bytes without ':' or control characters")?;
         range("password.iterations", self.password.iterations, 1..=ITERATIONS_MAX)?;
-        length("password.salt", self.password.salt.len(), SALT_MIN..=SALT_MAX)
+        length("password.salt", self.password.salt.len(), SALT_MIN..=SALT_MAX)?;
+        permissions("permissions", &self.permissions)
+    }
+}
+
+fn permissions(field: &str, permissions: &[Permission]) -> Outcome {
+    each(field, permissions, PERMISSIONS_MAX, Permission::validate)
+}
+
+impl Permission {
+    fn validate(&self) -> Outcome {
+        match self.pattern.len() {
+            // `%u` and `%c` are letters like any others to the rules of a filter.
+            1..=128 if is_filter(&self.pattern) => Ok(()),
+            _ => Err(invalid("pattern", &shown(&self.pattern), "a topic filter of 1-128 bytes")),
+        }
     }
 }
 
@@ -167,7 +184,9 @@ impl Limits {
         range("retained_messages", self.retained_messages, 0..=1024)?;
         range("retained_bytes", self.retained_bytes, 0..=65_535)?;
         range("packet_size", self.packet_size, 128..=65_535)?;
-        range("queue_bytes", self.queue_bytes, 256..=65_535)
+        range("queue_bytes", self.queue_bytes, 256..=65_535)?;
+        range("sessions", self.sessions, 0..=128)?;
+        range("queue_messages", self.queue_messages, 1..=1000)
     }
 }
 
@@ -193,9 +212,25 @@ impl Bridge {
             text("client_id", client_id, 1..=64, is_mqtt, "1-64 bytes without NUL")?;
         }
         range("keep_alive", self.keep_alive, 5..=u16::MAX)?;
+        if let Some(topic) = &self.notification_topic {
+            let bound = "a topic name of 1-128 bytes, beginning with $ only under $SYS/";
+            text("notification_topic", topic, 1..=128, is_name, bound)?;
+            // Other `$` topics are not for applications (MQTT 3.1.1 §4.7.2).
+            if topic.starts_with('$') && !topic.starts_with("$SYS/") {
+                return Err(invalid("notification_topic", &shown(topic), bound));
+            }
+        }
+        range("restart_base", self.restart_base, 1..=RESTART_MAX)?;
+        if !(self.restart_base..=RESTART_MAX).contains(&self.restart_cap) {
+            let bound = format!("{}-{RESTART_MAX}, at least restart_base", self.restart_base);
+            return Err(invalid("restart_cap", &self.restart_cap, bound));
+        }
         each("topics", &self.topics, BRIDGE_TOPICS_MAX, BridgeTopic::validate)
     }
 }
+
+/// Longest wait of a bridge before it tries again, seconds.
+const RESTART_MAX: u16 = 3600;
 
 impl BridgeTopic {
     fn validate(&self) -> Outcome {
@@ -211,10 +246,9 @@ impl BridgeTopic {
             return Err(invalid("pattern", &shown(&self.pattern), "a topic filter of at most 128 bytes"));
         }
         range("qos", self.qos, 0..=2)?;
-        let prefix = |character| is_mqtt(character) && !matches!(character, '#' | '+');
         let bound = "at most 64 bytes without wildcards or NUL";
-        text("local_prefix", &self.local_prefix, 0..=64, prefix, bound)?;
-        text("remote_prefix", &self.remote_prefix, 0..=64, prefix, bound)
+        text("local_prefix", &self.local_prefix, 0..=64, is_name, bound)?;
+        text("remote_prefix", &self.remote_prefix, 0..=64, is_name, bound)
     }
 }
 
@@ -227,6 +261,11 @@ fn is_filter(filter: &str) -> bool {
             "#" => index + 1 == levels,
             _ => !level.contains(['+', '#']),
         })
+}
+
+/// Whether a topic name may hold `character` (MQTT 3.1.1 §4.7.1 [MQTT-4.7.1-1]).
+fn is_name(character: char) -> bool {
+    is_mqtt(character) && !matches!(character, '#' | '+')
 }
 
 /// Whether an MQTT string may hold `character` (MQTT 3.1.1 §1.5.3 [MQTT-1.5.3-2]).

@@ -85,7 +85,7 @@ mod tests {
 
     use crate::{
         image::Target,
-        model::{AccessPointPolicy, Anonymous, Direction, PinFunction, Role},
+        model::{Access, AccessPointPolicy, Anonymous, Direction, PinFunction, Role},
     };
 
     macro_rules! round_trip {
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn every_word_and_number_leads_back_to_its_variant() {
-        round_trip!(AccessPointPolicy, Anonymous, Direction, PinFunction, Role, Target);
+        round_trip!(Access, AccessPointPolicy, Anonymous, Direction, PinFunction, Role, Target);
     }
 
     #[test]

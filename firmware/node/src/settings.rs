@@ -11,6 +11,8 @@ pub(crate) const fn broker_settings(config: &model::Broker) -> Settings {
         retained_bytes,
         packet_size,
         queue_bytes,
+        sessions: _,
+        queue_messages: _,
         unknown: _,
     } = config.limits;
     Settings {

@@ -4,12 +4,12 @@ use alloc::{string::String, vec::Vec};
 
 use minicbor::{Decoder, data::Type};
 
-use super::{DecodeError, Unknown, keys};
+use super::{DecodeError, Unknown, absent, keys};
 use crate::{
     model::{
-        AccessPoint, AccessPointPolicy, Anonymous, BRIDGE_TOPICS_MAX, BRIDGES_MAX, Bridge, BridgeTopic,
-        Broker, Cluster, Config, Direction, FixedIpv4, Limits, PINS_MAX, Passphrase, PasswordHash, Pin,
-        PinFunction, Profile, Role, USERS_MAX, User, Wifi,
+        Access, AccessPoint, AccessPointPolicy, Anonymous, BRIDGE_TOPICS_MAX, BRIDGES_MAX, Bridge,
+        BridgeTopic, Broker, Cluster, Config, Direction, FixedIpv4, Limits, PERMISSIONS_MAX, PINS_MAX,
+        Passphrase, PasswordHash, Permission, Pin, PinFunction, Profile, Role, USERS_MAX, User, Wifi,
     },
     secret::Secret,
 };
@@ -224,19 +224,26 @@ fn broker(input: &mut Input<'_>) -> Result<Broker, DecodeError> {
     use keys::broker as key;
     let (mut mqtt_port, mut websocket_port, mut anonymous, mut users, mut limits_) =
         (None, None, None, None, None);
+    let (mut anonymous_permissions, mut sys_interval) = (None, None);
     let unknown = map(input, |number, input| match number {
         key::MQTT_PORT => set(&mut mqtt_port, read(input, Input::u16)?),
         key::WEBSOCKET_PORT => set(&mut websocket_port, read(input, Input::u16)?),
         key::ANONYMOUS => set(&mut anonymous, variant(input, "broker.anonymous", Anonymous::from_number)?),
         key::USERS => set(&mut users, list(input, "broker.users", USERS_MAX, user)?),
         key::LIMITS => set(&mut limits_, limits(input)?),
+        key::ANONYMOUS_PERMISSIONS => {
+            set(&mut anonymous_permissions, permissions(input, "broker.anonymous_permissions")?)
+        }
+        key::SYS_INTERVAL => set(&mut sys_interval, read(input, Input::u16)?),
         _ => Ok(Key::Unknown),
     })?;
     Ok(Broker {
         mqtt_port: required(mqtt_port, "broker.mqtt_port")?,
         websocket_port: required(websocket_port, "broker.websocket_port")?,
         anonymous: required(anonymous, "broker.anonymous")?,
+        anonymous_permissions: anonymous_permissions.unwrap_or_default(),
         users: required(users, "broker.users")?,
+        sys_interval: sys_interval.unwrap_or(absent::broker::SYS_INTERVAL),
         limits: required(limits_, "broker.limits")?,
         unknown,
     })
@@ -244,12 +251,13 @@ fn broker(input: &mut Input<'_>) -> Result<Broker, DecodeError> {
 
 fn user(input: &mut Input<'_>) -> Result<User, DecodeError> {
     use keys::user as key;
-    let (mut name, mut iterations, mut salt, mut hash) = (None, None, None, None);
+    let (mut name, mut iterations, mut salt, mut hash, mut permissions_) = (None, None, None, None, None);
     let unknown = map(input, |number, input| match number {
         key::NAME => set(&mut name, text(input)?),
         key::ITERATIONS => set(&mut iterations, read(input, Input::u32)?),
         key::SALT => set(&mut salt, bytes(input)?),
         key::HASH => set(&mut hash, array(input, "broker.users[].hash")?),
+        key::PERMISSIONS => set(&mut permissions_, permissions(input, "broker.users[].permissions")?),
         _ => Ok(Key::Unknown),
     })?;
     let password = PasswordHash {
@@ -257,13 +265,38 @@ fn user(input: &mut Input<'_>) -> Result<User, DecodeError> {
         salt: required(salt, "broker.users[].salt")?,
         hash: required(hash, "broker.users[].hash")?,
     };
-    Ok(User { name: required(name, "broker.users[].name")?, password, unknown })
+    Ok(User {
+        name: required(name, "broker.users[].name")?,
+        password,
+        permissions: permissions_.unwrap_or_default(),
+        unknown,
+    })
+}
+
+fn permissions(input: &mut Input<'_>, field: &'static str) -> Result<Vec<Permission>, DecodeError> {
+    list(input, field, PERMISSIONS_MAX, permission)
+}
+
+fn permission(input: &mut Input<'_>) -> Result<Permission, DecodeError> {
+    use keys::permission as key;
+    let (mut pattern, mut access) = (None, None);
+    let unknown = map(input, |number, input| match number {
+        key::PATTERN => set(&mut pattern, text(input)?),
+        key::ACCESS => set(&mut access, variant(input, "permissions[].access", Access::from_number)?),
+        _ => Ok(Key::Unknown),
+    })?;
+    Ok(Permission {
+        pattern: required(pattern, "permissions[].pattern")?,
+        access: required(access, "permissions[].access")?,
+        unknown,
+    })
 }
 
 fn limits(input: &mut Input<'_>) -> Result<Limits, DecodeError> {
     use keys::limits as key;
     let (mut clients, mut subscriptions, mut retained_messages) = (None, None, None);
     let (mut retained_bytes, mut packet_size, mut queue_bytes) = (None, None, None);
+    let (mut sessions, mut queue_messages) = (None, None);
     let unknown = map(input, |number, input| match number {
         key::CLIENTS => set(&mut clients, read(input, Input::u16)?),
         key::SUBSCRIPTIONS_PER_CLIENT => set(&mut subscriptions, read(input, Input::u16)?),
@@ -271,6 +304,8 @@ fn limits(input: &mut Input<'_>) -> Result<Limits, DecodeError> {
         key::RETAINED_BYTES => set(&mut retained_bytes, read(input, Input::u32)?),
         key::PACKET_SIZE => set(&mut packet_size, read(input, Input::u32)?),
         key::QUEUE_BYTES => set(&mut queue_bytes, read(input, Input::u32)?),
+        key::SESSIONS => set(&mut sessions, read(input, Input::u16)?),
+        key::QUEUE_MESSAGES => set(&mut queue_messages, read(input, Input::u16)?),
         _ => Ok(Key::Unknown),
     })?;
     Ok(Limits {
@@ -280,6 +315,8 @@ fn limits(input: &mut Input<'_>) -> Result<Limits, DecodeError> {
         retained_bytes: required(retained_bytes, "broker.limits.retained_bytes")?,
         packet_size: required(packet_size, "broker.limits.packet_size")?,
         queue_bytes: required(queue_bytes, "broker.limits.queue_bytes")?,
+        sessions: sessions.unwrap_or(absent::limits::SESSIONS),
+        queue_messages: queue_messages.unwrap_or(absent::limits::QUEUE_MESSAGES),
         unknown,
     })
 }
@@ -289,6 +326,8 @@ fn bridge(input: &mut Input<'_>) -> Result<Bridge, DecodeError> {
     let (mut name, mut host, mut port, mut tls, mut user) = (None, None, None, None, None);
     let (mut password, mut client_id, mut keep_alive, mut notifications, mut topics) =
         (None, None, None, None, None);
+    let (mut clean_session, mut try_private, mut notification_topic) = (None, None, None);
+    let (mut local_only, mut outgoing_retain, mut restart_base, mut restart_cap) = (None, None, None, None);
     let unknown = map(input, |number, input| match number {
         key::NAME => set(&mut name, text(input)?),
         key::HOST => set(&mut host, text(input)?),
@@ -300,6 +339,13 @@ fn bridge(input: &mut Input<'_>) -> Result<Bridge, DecodeError> {
         key::KEEP_ALIVE => set(&mut keep_alive, read(input, Input::u16)?),
         key::NOTIFICATIONS => set(&mut notifications, read(input, Input::bool)?),
         key::TOPICS => set(&mut topics, list(input, "bridges[].topics", BRIDGE_TOPICS_MAX, bridge_topic)?),
+        key::CLEAN_SESSION => set(&mut clean_session, read(input, Input::bool)?),
+        key::TRY_PRIVATE => set(&mut try_private, read(input, Input::bool)?),
+        key::NOTIFICATION_TOPIC => set(&mut notification_topic, text(input)?),
+        key::NOTIFICATIONS_LOCAL_ONLY => set(&mut local_only, read(input, Input::bool)?),
+        key::OUTGOING_RETAIN => set(&mut outgoing_retain, read(input, Input::bool)?),
+        key::RESTART_BASE => set(&mut restart_base, read(input, Input::u16)?),
+        key::RESTART_CAP => set(&mut restart_cap, read(input, Input::u16)?),
         _ => Ok(Key::Unknown),
     })?;
     Ok(Bridge {
@@ -311,7 +357,14 @@ fn bridge(input: &mut Input<'_>) -> Result<Bridge, DecodeError> {
         password,
         client_id,
         keep_alive: required(keep_alive, "bridges[].keep_alive")?,
+        clean_session: clean_session.unwrap_or(absent::bridge::CLEAN_SESSION),
+        try_private: try_private.unwrap_or(absent::bridge::TRY_PRIVATE),
         notifications: required(notifications, "bridges[].notifications")?,
+        notification_topic,
+        notifications_local_only: local_only.unwrap_or(absent::bridge::NOTIFICATIONS_LOCAL_ONLY),
+        outgoing_retain: outgoing_retain.unwrap_or(absent::bridge::OUTGOING_RETAIN),
+        restart_base: restart_base.unwrap_or(absent::bridge::RESTART_BASE),
+        restart_cap: restart_cap.unwrap_or(absent::bridge::RESTART_CAP),
         topics: required(topics, "bridges[].topics")?,
         unknown,
     })

@@ -8,11 +8,11 @@ use minicbor::{
     encode::{Error, Write},
 };
 
-use super::{EncodeError, Unknown, keys};
+use super::{EncodeError, Unknown, absent, keys};
 use crate::{
     model::{
-        AccessPoint, Bridge, BridgeTopic, Broker, Cluster, Config, FixedIpv4, Limits, Passphrase, Pin,
-        Profile, User, Wifi,
+        AccessPoint, Bridge, BridgeTopic, Broker, Cluster, Config, FixedIpv4, Limits, Passphrase, Permission,
+        Pin, Profile, User, Wifi,
     },
     slots::PAYLOAD_MAX,
 };
@@ -103,6 +103,16 @@ fn unknown_count(unknown: &Unknown, fields: &[Field<'_>]) -> usize {
 
 fn optional<T: Item>(value: &Option<T>) -> Option<&dyn Item> {
     value.as_ref().map(|value| value as &dyn Item)
+}
+
+/// A field that is left out while it has the value that its absence stands for.
+fn unless<'a, T: Item + PartialEq>(absent: &T, value: &'a T) -> Option<&'a dyn Item> {
+    (value != absent).then_some(value as &dyn Item)
+}
+
+/// A list that is left out while it is empty.
+fn unless_empty<'a, T: Item>(list: &'a List<'_, T>) -> Option<&'a dyn Item> {
+    (!list.0.is_empty()).then_some(list as &dyn Item)
 }
 
 /// A list becomes an array; a type of its own, since `Vec<u8>` is a byte string.
@@ -255,6 +265,8 @@ impl Item for Broker {
                 (key::ANONYMOUS, Some(&self.anonymous.number())),
                 (key::USERS, Some(&List(&self.users))),
                 (key::LIMITS, Some(&self.limits)),
+                (key::ANONYMOUS_PERMISSIONS, unless_empty(&List(&self.anonymous_permissions))),
+                (key::SYS_INTERVAL, unless(&absent::broker::SYS_INTERVAL, &self.sys_interval)),
             ],
         )
     }
@@ -271,7 +283,19 @@ impl Item for User {
                 (key::ITERATIONS, Some(&self.password.iterations)),
                 (key::SALT, Some(&self.password.salt)),
                 (key::HASH, Some(&self.password.hash)),
+                (key::PERMISSIONS, unless_empty(&List(&self.permissions))),
             ],
+        )
+    }
+}
+
+impl Item for Permission {
+    fn write(&self, output: &mut Output<'_>) -> Outcome {
+        use keys::permission as key;
+        map(
+            output,
+            &self.unknown,
+            &[(key::PATTERN, Some(&self.pattern)), (key::ACCESS, Some(&self.access.number()))],
         )
     }
 }
@@ -289,6 +313,8 @@ impl Item for Limits {
                 (key::RETAINED_BYTES, Some(&self.retained_bytes)),
                 (key::PACKET_SIZE, Some(&self.packet_size)),
                 (key::QUEUE_BYTES, Some(&self.queue_bytes)),
+                (key::SESSIONS, unless(&absent::limits::SESSIONS, &self.sessions)),
+                (key::QUEUE_MESSAGES, unless(&absent::limits::QUEUE_MESSAGES, &self.queue_messages)),
             ],
         )
     }
@@ -311,6 +337,16 @@ impl Item for Bridge {
                 (key::KEEP_ALIVE, Some(&self.keep_alive)),
                 (key::NOTIFICATIONS, Some(&self.notifications)),
                 (key::TOPICS, Some(&List(&self.topics))),
+                (key::CLEAN_SESSION, unless(&absent::bridge::CLEAN_SESSION, &self.clean_session)),
+                (key::TRY_PRIVATE, unless(&absent::bridge::TRY_PRIVATE, &self.try_private)),
+                (key::NOTIFICATION_TOPIC, optional(&self.notification_topic)),
+                (
+                    key::NOTIFICATIONS_LOCAL_ONLY,
+                    unless(&absent::bridge::NOTIFICATIONS_LOCAL_ONLY, &self.notifications_local_only),
+                ),
+                (key::OUTGOING_RETAIN, unless(&absent::bridge::OUTGOING_RETAIN, &self.outgoing_retain)),
+                (key::RESTART_BASE, unless(&absent::bridge::RESTART_BASE, &self.restart_base)),
+                (key::RESTART_CAP, unless(&absent::bridge::RESTART_CAP, &self.restart_cap)),
             ],
         )
     }

@@ -40,6 +40,8 @@ pub(super) mod broker {
     pub(in crate::codec) const ANONYMOUS: u32 = 3;
     pub(in crate::codec) const USERS: u32 = 4;
     pub(in crate::codec) const LIMITS: u32 = 5;
+    pub(in crate::codec) const ANONYMOUS_PERMISSIONS: u32 = 6;
+    pub(in crate::codec) const SYS_INTERVAL: u32 = 7;
 }
 
 pub(super) mod user {
@@ -47,6 +49,12 @@ pub(super) mod user {
     pub(in crate::codec) const ITERATIONS: u32 = 2;
     pub(in crate::codec) const SALT: u32 = 3;
     pub(in crate::codec) const HASH: u32 = 4;
+    pub(in crate::codec) const PERMISSIONS: u32 = 5;
+}
+
+pub(super) mod permission {
+    pub(in crate::codec) const PATTERN: u32 = 1;
+    pub(in crate::codec) const ACCESS: u32 = 2;
 }
 
 pub(super) mod limits {
@@ -56,6 +64,8 @@ pub(super) mod limits {
     pub(in crate::codec) const RETAINED_BYTES: u32 = 4;
     pub(in crate::codec) const PACKET_SIZE: u32 = 5;
     pub(in crate::codec) const QUEUE_BYTES: u32 = 6;
+    pub(in crate::codec) const SESSIONS: u32 = 7;
+    pub(in crate::codec) const QUEUE_MESSAGES: u32 = 8;
 }
 
 pub(super) mod bridge {
@@ -69,6 +79,13 @@ pub(super) mod bridge {
     pub(in crate::codec) const KEEP_ALIVE: u32 = 8;
     pub(in crate::codec) const NOTIFICATIONS: u32 = 9;
     pub(in crate::codec) const TOPICS: u32 = 10;
+    pub(in crate::codec) const CLEAN_SESSION: u32 = 11;
+    pub(in crate::codec) const TRY_PRIVATE: u32 = 12;
+    pub(in crate::codec) const NOTIFICATION_TOPIC: u32 = 13;
+    pub(in crate::codec) const NOTIFICATIONS_LOCAL_ONLY: u32 = 14;
+    pub(in crate::codec) const OUTGOING_RETAIN: u32 = 15;
+    pub(in crate::codec) const RESTART_BASE: u32 = 16;
+    pub(in crate::codec) const RESTART_CAP: u32 = 17;
 }
 
 pub(super) mod bridge_topic {

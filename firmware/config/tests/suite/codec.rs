@@ -9,7 +9,7 @@ use proptest::{collection::vec, prelude::*};
 
 use crate::{
     cbor::Item,
-    samples::{any_config, everything, filling_a_slot, hash},
+    samples::{any_config, everything, everything_at_first, filling_a_slot, hash},
 };
 
 proptest! {
@@ -176,6 +176,8 @@ fn every_field_without_which_there_is_no_config_is_missed_by_its_name() {
             "cluster.name",
             "cluster.priority",
             "name",
+            "permissions[].access",
+            "permissions[].pattern",
             "profile.id",
             "profile.pins",
             "role",
@@ -206,6 +208,9 @@ fn items_of_the_wrong_kind_are_refused_for_what_they_are() {
     assert_eq!(refused(&[2], &[4]), Variant { field: "role", number: 4 });
     assert_eq!(refused(&[4, 1], &[9]), Variant { field: "access_point.policy", number: 9 });
     assert_eq!(refused(&[7, 2, 0, 1], &[10]), Variant { field: "profile.pins[].function", number: 10 });
+    let access = Variant { field: "permissions[].access", number: 5 };
+    assert_eq!(refused(&[5, 4, 1, 5, 0, 2], &[5]), access);
+    assert_eq!(refused(&[5, 6, 1, 2], &[5]), access);
     assert_eq!(refused(&[8], &[0x41, 0]), Length { field: "admin_key", expected: 32 });
     assert_eq!(refused(&[3, 4], &[0x45, 0, 0, 0, 0, 0]), Length { field: "wifi.bssid", expected: 6 });
     assert_eq!(refused(&[3, 2], &[0x43, 0, 0, 0]), Length { field: "wifi.passphrase", expected: 32 });
@@ -215,6 +220,8 @@ fn items_of_the_wrong_kind_are_refused_for_what_they_are() {
     assert_eq!(refused(&[6], &[0x85]), TooMany { field: "bridges", limit: 4 });
     assert_eq!(refused(&[6, 0, 10], &[0x91]), TooMany { field: "bridges[].topics", limit: 16 });
     assert_eq!(refused(&[5, 4], &[0x91]), TooMany { field: "broker.users", limit: 16 });
+    assert_eq!(refused(&[5, 4, 0, 5], &[0x91]), TooMany { field: "broker.users[].permissions", limit: 16 });
+    assert_eq!(refused(&[5, 6], &[0x91]), TooMany { field: "broker.anonymous_permissions", limit: 16 });
     assert_eq!(refused(&[7, 2], &[0x98, 0xFF]), TooMany { field: "profile.pins", limit: 16 });
     let huge = [0x9B, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF];
     assert_eq!(refused(&[6], &huge), TooMany { field: "bridges", limit: 4 });
@@ -273,6 +280,26 @@ fn a_config_may_fill_the_slot_and_not_one_byte_more() {
     assert_eq!(error, EncodeError::TooLong { length: PAYLOAD_MAX + 1, limit: PAYLOAD_MAX });
     assert_eq!(error.to_string(), "config is longer than a slot of 4076 bytes: 4077");
     assert_eq!(encoded_length(&config), PAYLOAD_MAX + 1);
+}
+
+#[test]
+fn a_later_field_that_is_written_out_means_the_same_as_one_that_is_left_out() {
+    let (first, mut tree) = (everything_at_first(), Item::parse(&encode(&everything_at_first()).unwrap()));
+    let number = |number: u8| Item::Leaf(if number < 24 { vec![number] } else { vec![0x18, number] });
+    let mut add = |path: &[u32], entries: &[(u32, Item)]| {
+        let Item::Map(pairs) = tree.at(path) else { panic!("not a map") };
+        pairs.extend_from_slice(entries);
+    };
+    let (no, yes, nothing) = (Item::Leaf(vec![0xF4]), Item::Leaf(vec![0xF5]), Item::Array(vec![]));
+    add(&[5], &[(6, nothing.clone()), (7, number(10))]);
+    add(&[5, 4, 0], &[(5, nothing)]);
+    add(&[5, 5], &[(7, number(16)), (8, number(100))]);
+    let bridge =
+        [(11, no.clone()), (12, yes.clone()), (14, no), (15, yes), (16, number(5)), (17, number(30))];
+    add(&[6, 0], &bridge);
+    let written_out = decode(&tree.to_bytes()).unwrap();
+    assert_eq!(written_out, first);
+    assert_eq!(encode(&written_out), encode(&first));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use espbroker_config::{
 
 use crate::{
     cbor::Item,
-    samples::{everything, filling_a_slot},
+    samples::{broker_at_first, everything, everything_at_first, filling_a_slot, limits_at_first},
 };
 
 struct Vector {
@@ -29,10 +29,10 @@ struct Vector {
     config: fn() -> Config,
 }
 
-fn vectors() -> [Vector; 5] {
+fn vectors() -> [Vector; 6] {
     [
         Vector { file: "1-defaults.bin", crc: 0x3FD3_E9F1, sequence: 1, config: plain },
-        Vector { file: "1-everything.bin", crc: 0x04AC_56B5, sequence: 2, config: everything },
+        Vector { file: "1-everything.bin", crc: 0x04AC_56B5, sequence: 2, config: everything_at_first },
         Vector {
             file: "1-unknown-keys.bin",
             crc: 0x4386_4D88,
@@ -41,6 +41,7 @@ fn vectors() -> [Vector; 5] {
         },
         Vector { file: "1-wifi-key.bin", crc: 0x2DCD_8398, sequence: 0, config: with_wifi_key },
         Vector { file: "1-full.bin", crc: 0x6806_6086, sequence: 0x0102_0304, config: filling_a_slot },
+        Vector { file: "1-permissions.bin", crc: 0x8943_B7A4, sequence: 3, config: everything },
     ]
 }
 
@@ -53,7 +54,7 @@ fn plain() -> Config {
         retained_bytes: 8192,
         packet_size: 4096,
         queue_bytes: 4096,
-        ..Limits::default()
+        ..limits_at_first()
     };
     Config {
         role: Role::Broker,
@@ -63,7 +64,7 @@ fn plain() -> Config {
             websocket_port: 0,
             anonymous: Anonymous::Refused,
             limits,
-            ..Broker::default()
+            ..broker_at_first()
         },
         ..Config::new("espbroker")
     }
@@ -77,7 +78,7 @@ fn with_wifi_key() -> Config {
 
 /// What a newer program wrote: an entry that this version does not know in every map, also in front.
 fn with_unknown_keys() -> Config {
-    let mut tree = Item::parse(&encode(&everything()).expect("it fits"));
+    let mut tree = Item::parse(&encode(&everything_at_first()).expect("it fits"));
     tree.each_map(&mut |pairs| {
         pairs.push((0, Item::Leaf(vec![0xF5])));
         pairs.push((100, Item::Map(vec![(1, Item::Leaf(b"\x65newer".into()))])));

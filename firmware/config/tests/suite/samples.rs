@@ -3,18 +3,46 @@
 use espbroker_config::{
     codec::{Unknown, encoded_length},
     model::{
-        AccessPoint, AccessPointPolicy, Anonymous, Bridge, BridgeTopic, Broker, Cluster, Config, Direction,
-        FixedIpv4, Limits, Passphrase, PasswordHash, Pin, PinFunction, Profile, Role, User, Wifi,
+        Access, AccessPoint, AccessPointPolicy, Anonymous, Bridge, BridgeTopic, Broker, Cluster, Config,
+        Direction, FixedIpv4, Limits, Passphrase, PasswordHash, Permission, Pin, PinFunction, Profile, Role,
+        User, Wifi,
     },
     secret::Secret,
     slots::PAYLOAD_MAX,
 };
 use proptest::{array::uniform4, array::uniform6, array::uniform32, collection::vec, option, prelude::*};
 
-/// Every field of format version 1 has a value, every list more than one entry.
+/// Every field that there is has a value, and one that is written; every list more than one entry.
 ///
-/// Golden vectors hold this config, so it stays as it is; fields that come later get a sample of their own.
+/// A golden vector holds this config, so it stays as it is; fields that come later get a sample of their own.
 pub(crate) fn everything() -> Config {
+    let mut config = everything_at_first();
+    config.broker.anonymous_permissions =
+        vec![Permission::new("public/#", Access::Read), Permission::new("public/secret", Access::Deny)];
+    config.broker.sys_interval = 0;
+    config.broker.limits.sessions = 4;
+    config.broker.limits.queue_messages = 1000;
+    for (user, own) in config.broker.users.iter_mut().zip(["house/%u/#", "house/+/from-%c"]) {
+        user.permissions =
+            vec![Permission::new(own, Access::ReadWrite), Permission::new("commands/+", Access::Write)];
+    }
+    for bridge in &mut config.bridges {
+        bridge.clean_session = true;
+        bridge.try_private = false;
+        bridge.notification_topic = Some(format!("bridges/{}", bridge.name));
+        bridge.notifications_local_only = true;
+        bridge.outgoing_retain = false;
+        bridge.restart_base = 1;
+        bridge.restart_cap = 3600;
+    }
+    config
+}
+
+/// Every field that the format began with has a value, every list more than one entry; later fields are at what their
+/// absence stands for.
+///
+/// Golden vectors hold this config, so it stays as it is.
+pub(crate) fn everything_at_first() -> Config {
     Config {
         role: Role::BrokerAndPlug,
         wifi: Some(Wifi {
@@ -46,9 +74,9 @@ pub(crate) fn everything() -> Config {
                 retained_bytes: 65_535,
                 packet_size: 4096,
                 queue_bytes: 4096,
-                unknown: Unknown::default(),
+                ..limits_at_first()
             },
-            ..Broker::default()
+            ..broker_at_first()
         },
         bridges: vec![
             Bridge {
@@ -68,14 +96,14 @@ pub(crate) fn everything() -> Config {
                     },
                     BridgeTopic::new("commands/+", Direction::In),
                 ],
-                ..Bridge::new("cloud", "broker.example.org")
+                ..bridge_at_first("cloud", "broker.example.org")
             },
             Bridge {
                 port: 1883,
                 tls: false,
                 keep_alive: 60,
                 notifications: true,
-                ..Bridge::new("cellar", "192.168.1.30")
+                ..bridge_at_first("cellar", "192.168.1.30")
             },
         ],
         profile: Some(Profile {
@@ -96,9 +124,32 @@ pub(crate) fn everything() -> Config {
     }
 }
 
+/// What the absence of later fields stands for, by value: defaults may change, what was written may not.
+pub(crate) fn broker_at_first() -> Broker {
+    Broker { anonymous_permissions: vec![], sys_interval: 10, ..Broker::default() }
+}
+
+/// As [`broker_at_first`].
+pub(crate) fn limits_at_first() -> Limits {
+    Limits { sessions: 16, queue_messages: 100, ..Limits::default() }
+}
+
+fn bridge_at_first(name: &str, host: &str) -> Bridge {
+    Bridge {
+        clean_session: false,
+        try_private: true,
+        notification_topic: None,
+        notifications_local_only: false,
+        outgoing_retain: true,
+        restart_base: 5,
+        restart_cap: 30,
+        ..Bridge::new(name, host)
+    }
+}
+
 /// A config whose CBOR is as long as a slot takes.
 pub(crate) fn filling_a_slot() -> Config {
-    let mut config = everything();
+    let mut config = everything_at_first();
     config.bridges[0].host = "h".repeat(1000);
     let room = PAYLOAD_MAX - encoded_length(&config);
     config.bridges[0].host += &"h".repeat(room);
@@ -181,29 +232,51 @@ fn any_access_point() -> impl Strategy<Value = AccessPoint> {
 }
 
 fn any_broker() -> impl Strategy<Value = Broker> {
-    let user = (text(), any::<u32>(), vec(any::<u8>(), 0..64)).prop_map(|(name, iterations, salt)| {
-        let hash = std::array::from_fn(|index| salt.get(index).copied().unwrap_or(0xFF));
-        User::new(name, PasswordHash { iterations, salt, hash })
-    });
-    let limits = (any::<[u16; 3]>(), any::<[u32; 3]>()).prop_map(|(small, large)| Limits {
-        clients: small[0],
-        subscriptions_per_client: small[1],
-        retained_messages: small[2],
-        retained_bytes: large[0],
-        packet_size: large[1],
-        queue_bytes: large[2],
-        unknown: Unknown::default(),
-    });
-    (any::<u16>(), any::<u16>(), variant(Anonymous::from_number), vec(user, 0..=6), limits).prop_map(
-        |(mqtt_port, websocket_port, anonymous, users, limits)| Broker {
-            mqtt_port,
-            websocket_port,
-            anonymous,
-            users,
-            limits,
+    let user = (text(), any::<u32>(), vec(any::<u8>(), 0..64), any_permissions()).prop_map(
+        |(name, iterations, salt, permissions)| {
+            let hash = std::array::from_fn(|index| salt.get(index).copied().unwrap_or(0xFF));
+            User { permissions, ..User::new(name, PasswordHash { iterations, salt, hash }) }
+        },
+    );
+    let limits = (any::<[u16; 3]>(), any::<[u32; 3]>(), or(16), or(100)).prop_map(
+        |(small, large, sessions, queue_messages)| Limits {
+            clients: small[0],
+            subscriptions_per_client: small[1],
+            retained_messages: small[2],
+            retained_bytes: large[0],
+            packet_size: large[1],
+            queue_bytes: large[2],
+            sessions,
+            queue_messages,
             unknown: Unknown::default(),
         },
+    );
+    let ports = any::<(u16, u16)>();
+    let anonymous = (variant(Anonymous::from_number), any_permissions());
+    (ports, anonymous, vec(user, 0..=6), or(10), limits).prop_map(
+        |((mqtt_port, websocket_port), (anonymous, anonymous_permissions), users, sys_interval, limits)| {
+            Broker {
+                mqtt_port,
+                websocket_port,
+                anonymous,
+                anonymous_permissions,
+                users,
+                sys_interval,
+                limits,
+                unknown: Unknown::default(),
+            }
+        },
     )
+}
+
+fn any_permissions() -> impl Strategy<Value = Vec<Permission>> {
+    let permission = (text(), variant(Access::from_number));
+    vec(permission.prop_map(|(pattern, access)| Permission::new(pattern, access)), 0..3)
+}
+
+/// Any number, and often the one that the absence of a field stands for.
+fn or(absent: u16) -> impl Strategy<Value = u16> {
+    prop_oneof![Just(absent), any::<u16>()]
 }
 
 fn any_bridge() -> impl Strategy<Value = Bridge> {
@@ -217,21 +290,34 @@ fn any_bridge() -> impl Strategy<Value = Bridge> {
             unknown: Unknown::default(),
         },
     );
-    let link = (text(), text(), any::<u16>(), any::<bool>(), any::<u16>(), any::<bool>());
+    let link = (text(), text(), any::<u16>(), any::<bool>(), or(5), or(30));
     let credentials = (option::of(text()), option::of(text()), option::of(text()));
-    (link, credentials, vec(topic, 0..4)).prop_map(
-        |((name, host, port, tls, keep_alive, notifications), (user, password, client_id), topics)| Bridge {
+    let session = (any::<u16>(), any::<[bool; 5]>(), option::of(text()));
+    (link, credentials, session, vec(topic, 0..4)).prop_map(|(link, credentials, session, topics)| {
+        let (name, host, port, tls, restart_base, restart_cap) = link;
+        let (user, password, client_id) = credentials;
+        let (keep_alive, flags, notification_topic) = session;
+        Bridge {
+            name,
+            host,
             port,
             tls,
             user,
             password: password.map(Secret::new),
             client_id,
             keep_alive,
-            notifications,
+            clean_session: flags[0],
+            try_private: flags[1],
+            notifications: flags[2],
+            notification_topic,
+            notifications_local_only: flags[3],
+            outgoing_retain: flags[4],
+            restart_base,
+            restart_cap,
             topics,
-            ..Bridge::new(name, host)
-        },
-    )
+            unknown: Unknown::default(),
+        }
+    })
 }
 
 fn any_pin() -> impl Strategy<Value = Pin> {

@@ -2,8 +2,8 @@
 
 use espbroker_config::{
     model::{
-        AccessPointPolicy, Bridge, BridgeTopic, Cluster, Config, Direction, FixedIpv4, Passphrase, Pin,
-        PinFunction, Profile, User, Wifi,
+        Access, AccessPointPolicy, Bridge, BridgeTopic, Cluster, Config, Direction, FixedIpv4, Passphrase,
+        Permission, Pin, PinFunction, Profile, User, Wifi,
     },
     secret::Secret,
 };
@@ -247,6 +247,52 @@ fn broker_and_users() {
 }
 
 #[test]
+fn permissions() {
+    fn count(count: usize) -> Vec<Permission> {
+        vec![Permission::new("t", Access::Read); count]
+    }
+    fn pattern(config: &mut Config, pattern: &str) {
+        config.broker.users[1].permissions[1].pattern = pattern.into();
+    }
+    accepted(&[
+        |c| c.broker.users[0].permissions = count(0),
+        |c| c.broker.users[0].permissions = count(16),
+        |c| c.broker.anonymous_permissions = count(0),
+        |c| c.broker.anonymous_permissions = count(16),
+        |c| pattern(c, &"p".repeat(128)),
+        |c| pattern(c, "#"),
+        |c| pattern(c, "/"),
+        |c| pattern(c, "%u"),
+        |c| pattern(c, "house/x%u-%c/+/%c%c/%/#"),
+        |c| pattern(c, "$SYS/#"),
+        |c| c.broker.sys_interval = 0,
+        |c| c.broker.sys_interval = u16::MAX,
+    ]);
+    let filter = "must be a topic filter of 1-128 bytes";
+    let field = "broker.users[1].permissions[1].pattern";
+    refused(&[
+        (
+            |c| c.broker.users[1].permissions = count(17),
+            "broker.users[1].permissions is 17 entries: must be at most 16 entries",
+        ),
+        (
+            |c| c.broker.anonymous_permissions = count(17),
+            "broker.anonymous_permissions is 17 entries: must be at most 16 entries",
+        ),
+        (
+            |c| c.broker.anonymous_permissions[0].pattern = "a#".into(),
+            &format!("broker.anonymous_permissions[0].pattern is \"a#\": {filter}"),
+        ),
+        (|c| pattern(c, ""), &format!("{field} is \"\": {filter}")),
+        (|c| pattern(c, &"p".repeat(129)), &format!("{field} is 129 bytes: {filter}")),
+        (|c| pattern(c, "a/#/b"), &format!("{field} is \"a/#/b\": {filter}")),
+        (|c| pattern(c, "%u+"), &format!("{field} is \"%u+\": {filter}")),
+        (|c| pattern(c, "%c#"), &format!("{field} is \"%c#\": {filter}")),
+        (|c| pattern(c, "a\0"), &format!("{field} is \"a\\0\": {filter}")),
+    ]);
+}
+
+#[test]
 fn limits() {
     accepted(&[
         |c| c.broker.limits.clients = 1,
@@ -261,6 +307,10 @@ fn limits() {
         |c| c.broker.limits.packet_size = 65_535,
         |c| c.broker.limits.queue_bytes = 256,
         |c| c.broker.limits.queue_bytes = 65_535,
+        |c| c.broker.limits.sessions = 0,
+        |c| c.broker.limits.sessions = 128,
+        |c| c.broker.limits.queue_messages = 1,
+        |c| c.broker.limits.queue_messages = 1000,
     ]);
     refused(&[
         (|c| c.broker.limits.clients = 0, "broker.limits.clients is 0: must be 1-128"),
@@ -285,6 +335,9 @@ fn limits() {
         (|c| c.broker.limits.packet_size = 65_536, "broker.limits.packet_size is 65536: must be 128-65535"),
         (|c| c.broker.limits.queue_bytes = 255, "broker.limits.queue_bytes is 255: must be 256-65535"),
         (|c| c.broker.limits.queue_bytes = 65_536, "broker.limits.queue_bytes is 65536: must be 256-65535"),
+        (|c| c.broker.limits.sessions = 129, "broker.limits.sessions is 129: must be 0-128"),
+        (|c| c.broker.limits.queue_messages = 0, "broker.limits.queue_messages is 0: must be 1-1000"),
+        (|c| c.broker.limits.queue_messages = 1001, "broker.limits.queue_messages is 1001: must be 1-1000"),
     ]);
 }
 
@@ -348,6 +401,41 @@ fn bridges() {
             "bridges[0].client_id is 65 bytes: must be 1-64 bytes without NUL",
         ),
         (|c| c.bridges[0].keep_alive = 4, "bridges[0].keep_alive is 4: must be 5-65535"),
+    ]);
+}
+
+#[test]
+fn bridge_notifications_and_restarts() {
+    fn topic(config: &mut Config, topic: &str) {
+        config.bridges[1].notification_topic = Some(topic.into());
+    }
+    fn restart(config: &mut Config, base: u16, cap: u16) {
+        (config.bridges[1].restart_base, config.bridges[1].restart_cap) = (base, cap);
+    }
+    accepted(&[
+        |c| c.bridges[1].notification_topic = None,
+        |c| c.bridges[1].notifications = false,
+        |c| topic(c, &"t".repeat(128)),
+        |c| topic(c, "$SYS/broker/connection/cellar/state"),
+        |c| topic(c, "bridges/$cellar"),
+        |c| restart(c, 1, 1),
+        |c| restart(c, 1, 3600),
+        |c| restart(c, 3600, 3600),
+    ]);
+    let name = "must be a topic name of 1-128 bytes, beginning with $ only under $SYS/";
+    let field = "bridges[1].notification_topic";
+    refused(&[
+        (|c| topic(c, ""), &format!("{field} is \"\": {name}")),
+        (|c| topic(c, &"t".repeat(129)), &format!("{field} is 129 bytes: {name}")),
+        (|c| topic(c, "a/+"), &format!("{field} is \"a/+\": {name}")),
+        (|c| topic(c, "a/#"), &format!("{field} is \"a/#\": {name}")),
+        (|c| topic(c, "a\0"), &format!("{field} is \"a\\0\": {name}")),
+        (|c| topic(c, "$share/a"), &format!("{field} is \"$share/a\": {name}")),
+        (|c| topic(c, "$SYS"), &format!("{field} is \"$SYS\": {name}")),
+        (|c| restart(c, 0, 30), "bridges[1].restart_base is 0: must be 1-3600"),
+        (|c| restart(c, 3601, 3601), "bridges[1].restart_base is 3601: must be 1-3600"),
+        (|c| restart(c, 31, 30), "bridges[1].restart_cap is 30: must be 31-3600, at least restart_base"),
+        (|c| restart(c, 5, 3601), "bridges[1].restart_cap is 3601: must be 5-3600, at least restart_base"),
     ]);
 }
 
