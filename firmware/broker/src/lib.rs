@@ -36,6 +36,7 @@ extern crate alloc;
 
 mod access;
 mod assembler;
+mod bridge;
 mod broker;
 mod bytes;
 mod connect;
@@ -52,6 +53,7 @@ mod subscriptions;
 mod time;
 
 pub use access::{Access, LogIn};
+pub use bridge::{BridgeFailure, BridgePassword, BridgeSettings, BridgeState, BridgeTopic, Direction};
 pub use broker::Broker;
 pub use bytes::Bytes;
 pub use counters::{Closed, Counters};
