@@ -3,6 +3,7 @@
 
 mod settings;
 mod state;
+mod topics;
 
 pub use settings::{BridgePassword, BridgeSettings, BridgeTopic, Direction};
 pub use state::{BridgeFailure, BridgeState};
