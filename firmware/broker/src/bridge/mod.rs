@@ -2,6 +2,8 @@
 #![cfg_attr(not(test), expect(dead_code, reason = "not yet part of a broker's work"))]
 
 mod backoff;
+mod level;
+mod link;
 mod settings;
 mod state;
 mod topics;
