@@ -2,6 +2,7 @@
 #![cfg_attr(not(test), expect(dead_code, reason = "not yet part of a broker's work"))]
 
 mod backoff;
+mod connect;
 mod level;
 mod link;
 mod settings;
