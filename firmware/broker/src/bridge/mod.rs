@@ -1,8 +1,17 @@
 //! A bridge: this broker as the client of another one, in the words and with the meaning of mosquitto.conf(5).
+//!
+//! Everything here is apart from sessions and connections: what a bridge carries where ([`topics`]), when it connects
+//! and how it knows that it still is ([`link`], [`backoff`], [`level`]), what it says then ([`connect`]), and how it
+//! drops its own messages when the other broker sends them back ([`echo`]).
+//!
+//! Left out: several addresses with `round_robin`, `start_type` other than automatic, MQTT 5 and with it topic
+//! aliases, `bridge_attempt_unsubscribe` (a persistent session on the other broker may still hold subscriptions of an
+//! older setting: what comes for them is dropped, see [`topics::TopicMap::incoming`]).
 #![cfg_attr(not(test), expect(dead_code, reason = "not yet part of a broker's work"))]
 
 mod backoff;
 mod connect;
+mod echo;
 mod level;
 mod link;
 mod settings;
