@@ -6,6 +6,7 @@
 //! One thread waits for everything at once: sockets, serial bytes, the radio and the node's deadlines. Left out: the
 //! chip's limits on memory and sockets, apart from the budget that the heap line is calculated from.
 
+mod connection;
 mod file_flash;
 mod flash;
 mod memory_flash;

@@ -1,6 +1,7 @@
 //! The thread of a device: waits for everything at once and carries events in and orders out.
 
 use std::{
+    collections::VecDeque,
     io::{self, ErrorKind},
     net::IpAddr,
     sync::Arc,
@@ -9,19 +10,25 @@ use std::{
 
 use espbroker_node::{
     BootInfo, Input, Instant, Node, Output,
-    status::{ListenFailure, Mode, Service},
+    status::{ListenFailure, Mode},
 };
-use mio::{Events, Poll};
+use mio::{Events, Poll, event::Event};
 
 use crate::{
     flash::{Flash, Nor},
     radio::{Radio, RadioEvent},
     running::{Ports, Shared},
-    sockets::{Sockets, Transfer},
+    sockets::{Received, Sockets, WAKER},
 };
 
 /// Bytes given to the node at once: its bound on a piece.
 const PIECE: usize = 2048;
+/// Bytes read from a connection at once, before others have their turn.
+const READ: usize = 8 * PIECE;
+/// Bytes sent, to all connections together, before the rest of the device has its turn.
+const FLUSH: usize = 1 << 20;
+/// Clients let in before the rest of the device has its turn.
+const ACCEPTS: usize = 64;
 
 pub(crate) struct Pump {
     poll: Poll,
@@ -30,7 +37,11 @@ pub(crate) struct Pump {
     radio: Box<dyn Radio>,
     sockets: Sockets,
     ports: Ports,
+    /// Answers to outputs, due before anything else is fed.
+    answers: VecDeque<Input<'static>>,
     started: Clock,
+    /// Somebody outside has something for the device.
+    woken: bool,
     restart: Restart,
 }
 
@@ -54,41 +65,53 @@ impl Pump {
         let sockets = Sockets::new(poll.registry().try_clone()?, bind);
         let node = Node::boot(Nor(flash), info);
         let (started, restart) = (Clock::now(), Restart::NotWanted);
-        Ok(Self { poll, shared, node, radio, sockets, ports, started, restart })
+        let answers = VecDeque::new();
+        let woken = false;
+        Ok(Self { poll, shared, node, radio, sockets, ports, answers, started, woken, restart })
     }
 
     /// Runs until the device is stopped or asks to be started again.
     pub(crate) fn run(mut self) -> io::Result<Restart> {
-        let mut events = Events::with_capacity(128);
-        let mut piece = [0; PIECE];
+        let mut events = Events::with_capacity(256);
+        let mut buffer = [0; READ];
         self.obey();
         while self.restart == Restart::NotWanted {
             match self.poll.poll(&mut events, self.patience()) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
-                _ => events.iter().for_each(|event| self.sockets.mark(event)),
+                _ => events.iter().for_each(|event| self.mark(event)),
             }
             if self.shared.is_stopped() {
                 break;
             }
-            self.turn(&mut piece);
+            self.turn(&mut buffer);
         }
         Ok(self.restart)
     }
 
+    fn mark(&mut self, event: &Event) {
+        match event.token() {
+            WAKER => self.woken = true,
+            _ => self.sockets.mark(event),
+        }
+    }
+
     /// How long nothing is to be done unless something happens.
     fn patience(&self) -> Option<Duration> {
-        if !self.sockets.readable().is_empty() {
+        if self.sockets.is_busy() {
             return Some(Duration::ZERO);
         }
-        let due = [self.node.poll_at(), self.radio.poll_at()].into_iter().flatten().min()?;
+        let due = [self.node.poll_at(), self.radio.poll_at()];
+        let due = due.into_iter().flatten().min()?;
         Some(due.saturating_sub(self.now()))
     }
 
     /// Looks after everything once, so that no client and no flood of bytes keeps the rest waiting.
-    fn turn(&mut self, piece: &mut [u8; PIECE]) {
-        let typed = self.shared.typed();
-        if !typed.is_empty() {
-            self.feed(Input::Console(&typed));
+    fn turn(&mut self, buffer: &mut [u8; READ]) {
+        if std::mem::take(&mut self.woken) {
+            let typed = self.shared.typed();
+            if !typed.is_empty() {
+                self.feed(Input::Console(&typed));
+            }
         }
         while let Some(event) = self.radio.poll(self.now()) {
             self.feed(match event {
@@ -96,24 +119,42 @@ impl Pump {
                 RadioEvent::AccessPointUp { ip } => Input::AccessPointUp { ip },
             });
         }
-        while let Some(connection) = self.sockets.accept() {
+        for _ in 0..ACCEPTS {
+            let Some((connection, service)) = self.sockets.accept() else { break };
             // Host sockets do not tell networks apart: clients come through the one that the device is reached by.
             let mode = self.node.mode().unwrap_or(Mode::AccessPoint);
-            self.feed(Input::Accepted { connection, mode, service: Service::Mqtt });
+            self.feed(Input::Accepted { connection, mode, service });
         }
-        for connection in self.sockets.readable() {
-            match self.sockets.receive(connection, piece) {
-                Some(Transfer::Bytes(length)) => {
-                    let bytes = piece.get(..length).unwrap_or_default();
-                    self.feed(Input::Received { connection, bytes });
-                }
-                Some(Transfer::Closed) => self.feed(Input::Closed { connection }),
-                None => {}
-            }
-        }
+        self.receive(buffer);
         self.flush();
         if self.node.poll_at().is_some_and(|due| due <= self.now()) {
             self.feed(Input::Tick);
+            self.flush();
+        }
+    }
+
+    /// Reads once from every connection that has something. What is sent because of that is gathered, but no longer
+    /// than until the node has been fed one piece: it keeps only so much for a client that nothing was sent to.
+    fn receive(&mut self, buffer: &mut [u8; READ]) {
+        let mut fed = 0;
+        for _ in 0..self.sockets.readable() {
+            match self.sockets.receive(buffer) {
+                Some((connection, Received::Bytes(length))) => {
+                    for bytes in buffer.get(..length).unwrap_or_default().chunks(PIECE) {
+                        if fed + bytes.len() > PIECE {
+                            self.flush();
+                            fed = 0;
+                        }
+                        // The piece before may have ended the connection.
+                        if self.sockets.contains(connection) {
+                            fed += bytes.len();
+                            self.feed(Input::Received { connection, bytes });
+                        }
+                    }
+                }
+                Some((connection, Received::Closed)) => self.feed(Input::Closed { connection }),
+                None => {}
+            }
         }
     }
 
@@ -121,55 +162,48 @@ impl Pump {
         if self.restart == Restart::NotWanted {
             self.node.handle(input, self.now());
             self.obey();
-            self.flush();
         }
     }
 
     /// Sends what waits, as far as the network takes it, and tells the node, which may have more then.
     fn flush(&mut self) {
-        while let Some((connection, transfer)) = self.sockets.flush() {
-            let input = match transfer {
-                Transfer::Bytes(bytes) => Input::Sent { connection, bytes },
-                Transfer::Closed => Input::Closed { connection },
-            };
-            self.node.handle(input, self.now());
-            self.obey();
+        let mut sent = 0;
+        while sent < FLUSH {
+            let Some((connection, bytes)) = self.sockets.flush() else { return };
+            sent += bytes;
+            self.feed(Input::Sent { connection, bytes });
         }
     }
 
     /// Carries out what the node wants, and what it wants because of that.
     fn obey(&mut self) {
         loop {
-            let mut answer = None;
             while let Some(output) = self.node.poll_output() {
-                // There is one port, so one answer at most.
-                answer = self.carry_out(output).or(answer);
+                self.carry_out(output);
             }
-            let Some(input) = answer else { return };
+            let Some(input) = self.answers.pop_front() else { return };
             self.node.handle(input, self.now());
         }
     }
 
-    /// Returns the answer to an output that has one.
-    fn carry_out(&mut self, output: Output) -> Option<Input<'static>> {
+    fn carry_out(&mut self, output: Output) {
         match output {
             Output::Console(text) => self.shared.print(&text),
             Output::Radio(command) => self.radio.command(command, self.now()),
             Output::Listen { service, port } => {
                 let port = if self.ports == Ports::Any { 0 } else { port };
-                return Some(match self.sockets.listen(port) {
+                self.answers.push_back(match self.sockets.listen(service, port) {
                     Ok(port) => Input::Listening { service, port },
                     Err(error) => Input::ListenFailed { service, reason: listen_failure(&error) },
                 });
             }
-            Output::StopListening { .. } => self.sockets.stop_listening(),
+            Output::StopListening { service } => self.sockets.stop_listening(service),
             Output::Send { connection, bytes } => self.sockets.send(connection, bytes),
             Output::Close { connection } => self.sockets.close(connection),
             // The node does not ask for connections yet.
             Output::Open { .. } | Output::Abandon { .. } => {}
             Output::Restart => self.restart = Restart::Wanted,
         }
-        None
     }
 
     fn now(&self) -> Instant {

@@ -1,52 +1,49 @@
-//! The port and the connections: non-blocking sockets behind the device's connection numbers.
+//! The ports and the connections: non-blocking sockets behind the device's connection numbers.
 //!
-//! Readiness is edge-triggered, so each socket remembers what it was last known to be ready for until it says that it
-//! would block.
+//! Two lists keep the work per event small, however many connections there are: those that may have something to read,
+//! and those with something to send and room for it.
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    io::{self, ErrorKind, Read as _, Write as _},
-    net::{IpAddr, Shutdown, SocketAddr},
+    io::{self, ErrorKind},
+    net::{IpAddr, SocketAddr},
 };
 
-use espbroker_node::{Bytes, ConnectionId};
+use espbroker_node::{Bytes, ConnectionId, status::Service};
 use mio::{
     Interest, Registry, Token,
     event::Event,
     net::{TcpListener, TcpStream},
 };
 
-/// Token of the waker; connections follow the listener's.
-pub(crate) const WAKER: Token = Token(0);
-const LISTENER: Token = Token(1);
-const FIRST_CONNECTION: usize = 2;
+use crate::connection::{Connection, Read};
 
-/// Pieces that are read away from a connection that is being closed: as much as an honest client has on its way. One
-/// that sends without end must not keep the device here.
-const LAST_PIECES: usize = 16;
+/// Token of the waker; listeners and connections follow.
+pub(crate) const WAKER: Token = Token(0);
+const FIRST_CONNECTION: usize = 3;
 
 /// The device's sockets.
 pub(crate) struct Sockets {
     registry: Registry,
     bind: IpAddr,
-    listener: Option<TcpListener>,
-    acceptable: bool,
+    listeners: Vec<Listener>,
     connections: BTreeMap<ConnectionId, Connection>,
     next: ConnectionId,
+    /// Connections that may have something to read, each once.
+    readable: VecDeque<ConnectionId>,
+    /// Connections with something to send and room for it, each once.
+    sendable: VecDeque<ConnectionId>,
 }
 
-struct Connection {
-    stream: TcpStream,
-    readable: bool,
-    writable: bool,
-    outgoing: VecDeque<Bytes>,
-    /// Bytes of the first that the network has taken.
-    taken: usize,
+struct Listener {
+    service: Service,
+    socket: TcpListener,
+    acceptable: bool,
 }
 
-/// What came of reading or writing.
+/// What came of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transfer {
+pub(crate) enum Received {
     /// So many bytes, at least one.
     Bytes(usize),
     /// The connection is gone and forgotten.
@@ -58,119 +55,70 @@ impl Sockets {
         Self {
             registry,
             bind,
-            listener: None,
-            acceptable: false,
+            listeners: Vec::new(),
             connections: BTreeMap::new(),
             next: ConnectionId(0),
+            readable: VecDeque::new(),
+            sendable: VecDeque::new(),
         }
     }
 
-    /// Opens the port and returns the real one.
-    pub(crate) fn listen(&mut self, port: u16) -> io::Result<u16> {
-        self.stop_listening();
-        let mut listener = TcpListener::bind(SocketAddr::new(self.bind, port))?;
-        self.registry.register(&mut listener, LISTENER, Interest::READABLE)?;
-        let port = listener.local_addr()?.port();
-        self.listener = Some(listener);
+    /// Opens a port for a service and returns the real one.
+    pub(crate) fn listen(&mut self, service: Service, port: u16) -> io::Result<u16> {
+        self.stop_listening(service);
+        let mut socket = TcpListener::bind(SocketAddr::new(self.bind, port))?;
+        self.registry.register(&mut socket, token_of(service), Interest::READABLE)?;
+        let port = socket.local_addr()?.port();
+        self.listeners.push(Listener { service, socket, acceptable: false });
         Ok(port)
     }
 
-    pub(crate) fn stop_listening(&mut self) {
-        if let Some(mut listener) = self.listener.take() {
+    pub(crate) fn stop_listening(&mut self, service: Service) {
+        for listener in self.listeners.extract_if(.., |listener| listener.service == service) {
+            let Listener { mut socket, .. } = listener;
             // Closing the socket takes it off the selector as well.
-            let _ = self.registry.deregister(&mut listener);
+            let _ = self.registry.deregister(&mut socket);
         }
-        self.acceptable = false;
     }
 
     /// Notes what the selector says.
     pub(crate) fn mark(&mut self, event: &Event) {
-        match event.token() {
-            LISTENER => self.acceptable = true,
-            Token(token) => {
-                let id = token.checked_sub(FIRST_CONNECTION).and_then(|id| u16::try_from(id).ok());
-                if let Some(connection) = id.and_then(|id| self.connections.get_mut(&ConnectionId(id))) {
-                    connection.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
-                    connection.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
-                }
+        let token = event.token();
+        if let Some(id) = token.0.checked_sub(FIRST_CONNECTION) {
+            let id = u16::try_from(id).map(ConnectionId);
+            let Some((id, connection)) = id.ok().and_then(|id| Some((id, self.connections.get_mut(&id)?)))
+            else {
+                return;
+            };
+            let was_readable = connection.readable;
+            connection.mark(event);
+            if connection.readable && !was_readable {
+                self.readable.push_back(id);
             }
+            self.list(id);
+        } else if let Some(listener) =
+            self.listeners.iter_mut().find(|listener| token_of(listener.service) == token)
+        {
+            listener.acceptable = true;
         }
     }
 
-    /// The next client that waits to be let in.
-    pub(crate) fn accept(&mut self) -> Option<ConnectionId> {
-        while self.acceptable {
-            let accepted = self.listener.as_ref()?.accept();
-            match accepted {
+    /// The next client that waits to be let in, and the service that it wants.
+    pub(crate) fn accept(&mut self) -> Option<(ConnectionId, Service)> {
+        loop {
+            let listener = self.listeners.iter_mut().find(|listener| listener.acceptable)?;
+            let service = listener.service;
+            match listener.socket.accept() {
                 Ok((stream, _)) => match self.add(stream) {
-                    Ok(id) => return Some(id),
+                    Ok(id) => return Some((id, service)),
                     // It is gone already, or there is no number or memory for it: the client sees it closed.
                     Err(_) => continue,
                 },
                 Err(error) if is_about_the_client(&error) => {}
                 // Nobody waits, or no file descriptor is left; a new client brings the next try.
-                Err(_) => self.acceptable = false,
+                Err(_) => listener.acceptable = false,
             }
         }
-        None
-    }
-
-    /// Connections with something to read.
-    pub(crate) fn readable(&self) -> Vec<ConnectionId> {
-        self.connections.iter().filter(|(_, connection)| connection.readable).map(|(&id, _)| id).collect()
-    }
-
-    /// Reads once from one of them; `None` when there is nothing after all.
-    pub(crate) fn receive(&mut self, id: ConnectionId, buffer: &mut [u8]) -> Option<Transfer> {
-        let connection = self.connections.get_mut(&id)?;
-        match connection.stream.read(buffer) {
-            Ok(0) => Some(self.forget(id)),
-            Ok(length) => Some(Transfer::Bytes(length)),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                connection.readable = false;
-                None
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => None,
-            Err(_) => Some(self.forget(id)),
-        }
-    }
-
-    /// Queues bytes; [`Sockets::flush`] sends them.
-    pub(crate) fn send(&mut self, id: ConnectionId, bytes: Bytes) {
-        if let Some(connection) = self.connections.get_mut(&id).filter(|_| !bytes.is_empty()) {
-            connection.outgoing.push_back(bytes);
-        }
-    }
-
-    /// Sends once for some connection that has something waiting and room for it.
-    pub(crate) fn flush(&mut self) -> Option<(ConnectionId, Transfer)> {
-        loop {
-            let mut connections = self.connections.iter_mut();
-            let (&id, connection) =
-                connections.find(|(_, connection)| connection.writable && !connection.outgoing.is_empty())?;
-            match connection.write() {
-                Ok(length) => return Some((id, Transfer::Bytes(length))),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => connection.writable = false,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return Some((id, self.forget(id))),
-            }
-        }
-    }
-
-    /// Sends what the network takes at once, and closes.
-    pub(crate) fn close(&mut self, id: ConnectionId) {
-        let Some(mut connection) = self.connections.remove(&id) else { return };
-        while !connection.outgoing.is_empty() && connection.write().is_ok_and(|length| length > 0) {}
-        // The end of the stream follows the last answer. What the client has sent meanwhile is read away, because a
-        // socket closed over unread bytes resets the connection, and a reset may overtake that answer.
-        let _ = connection.stream.shutdown(Shutdown::Write);
-        let mut rest = [0; 2048];
-        for _ in 0..LAST_PIECES {
-            if !connection.stream.read(&mut rest).is_ok_and(|length| length > 0) {
-                break;
-            }
-        }
-        let _ = self.registry.deregister(&mut connection.stream);
     }
 
     fn add(&mut self, mut stream: TcpStream) -> io::Result<ConnectionId> {
@@ -179,44 +127,103 @@ impl Sockets {
         let id = self.free_id().ok_or(ErrorKind::QuotaExceeded)?;
         let token = Token(usize::from(id.0) + FIRST_CONNECTION);
         self.registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        let outgoing = VecDeque::new();
-        self.connections
-            .insert(id, Connection { stream, readable: true, writable: true, outgoing, taken: 0 });
+        self.connections.insert(id, Connection::new(stream));
+        self.readable.push_back(id);
         Ok(id)
+    }
+
+    /// Whether there is work that no event will announce.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.readable.is_empty()
+            || !self.sendable.is_empty()
+            || self.listeners.iter().any(|listener| listener.acceptable)
+    }
+
+    /// How many connections [`Sockets::receive`] has to look at.
+    pub(crate) fn readable(&self) -> usize {
+        self.readable.len()
+    }
+
+    /// Whether there is such a connection.
+    pub(crate) fn contains(&self, id: ConnectionId) -> bool {
+        self.connections.contains_key(&id)
+    }
+
+    /// Reads once from the next connection that may have something; `None` when it has not after all.
+    pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> Option<(ConnectionId, Received)> {
+        let id = self.readable.pop_front()?;
+        let connection = self.connections.get_mut(&id)?;
+        let read = connection.read(buffer);
+        if connection.readable && read != Read::End {
+            self.readable.push_back(id);
+        }
+        match read {
+            Read::Nothing => None,
+            Read::Bytes(length) => Some((id, Received::Bytes(length))),
+            Read::End => {
+                if let Some(connection) = self.connections.remove(&id) {
+                    connection.forget(&self.registry);
+                }
+                Some((id, Received::Closed))
+            }
+        }
+    }
+
+    /// Queues bytes; [`Sockets::flush`] sends them.
+    pub(crate) fn send(&mut self, id: ConnectionId, bytes: Bytes) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.send(bytes);
+            self.list(id);
+        }
+    }
+
+    /// Sends once for the next connection that has something waiting and room for it; returns how many bytes the
+    /// network took, at least one.
+    pub(crate) fn flush(&mut self) -> Option<(ConnectionId, usize)> {
+        while let Some(id) = self.sendable.pop_front() {
+            let Some(connection) = self.connections.get_mut(&id) else { continue };
+            connection.listed = false;
+            let was_readable = connection.readable;
+            let length = connection.write();
+            if connection.readable && !was_readable {
+                self.readable.push_back(id);
+            }
+            self.list(id);
+            if length > 0 {
+                return Some((id, length));
+            }
+        }
+        None
+    }
+
+    /// Sends what the network takes at once, and closes.
+    pub(crate) fn close(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.remove(&id) {
+            connection.close(&self.registry);
+        }
+    }
+
+    /// Puts a connection that can send on the list, once.
+    fn list(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(&id).filter(|it| it.can_send() && !it.listed) {
+            connection.listed = true;
+            self.sendable.push_back(id);
+        }
     }
 
     /// Numbers go round, so that a late word about an old connection finds nobody.
     fn free_id(&mut self) -> Option<ConnectionId> {
-        let ids = (0..=u16::MAX).map(|step| ConnectionId(self.next.0.wrapping_add(step)));
-        let id = ids.into_iter().find(|id| !self.connections.contains_key(id))?;
+        let mut ids = (0..=u16::MAX).map(|step| ConnectionId(self.next.0.wrapping_add(step)));
+        let id = ids.find(|id| !self.connections.contains_key(id))?;
         self.next = ConnectionId(id.0.wrapping_add(1));
         Some(id)
     }
-
-    fn forget(&mut self, id: ConnectionId) -> Transfer {
-        if let Some(mut connection) = self.connections.remove(&id) {
-            let _ = self.registry.deregister(&mut connection.stream);
-        }
-        Transfer::Closed
-    }
 }
 
-impl Connection {
-    /// Writes of the first piece what the network takes.
-    fn write(&mut self) -> io::Result<usize> {
-        let Some(first) = self.outgoing.front() else { return Ok(0) };
-        let rest = first.get(self.taken..).unwrap_or_default();
-        let length = self.stream.write(rest)?;
-        if length == 0 {
-            return Err(ErrorKind::WriteZero.into());
-        }
-        if length == rest.len() {
-            self.outgoing.pop_front();
-            self.taken = 0;
-        } else {
-            self.taken += length;
-        }
-        Ok(length)
+const fn token_of(service: Service) -> Token {
+    match service {
+        Service::Mqtt => Token(1),
+        Service::WebSocket => Token(2),
     }
 }
 
@@ -226,33 +233,4 @@ fn is_about_the_client(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::{Ipv4Addr, TcpStream as Client};
-
-    use mio::Poll;
-
-    use super::*;
-
-    /// Whether a client that has sent `bytes`, or as much of them as the network takes, is reset by the close.
-    fn is_reset_after(bytes: &[u8]) -> bool {
-        let poll = Poll::new().unwrap();
-        let mut sockets = Sockets::new(poll.registry().try_clone().unwrap(), IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let port = sockets.listen(0).unwrap();
-        let mut client = Client::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
-        client.set_nonblocking(true).unwrap();
-        let mut rest = bytes;
-        while let Ok(length @ 1..) = client.write(rest) {
-            rest = &rest[length..];
-        }
-        sockets.acceptable = true;
-        let id = sockets.accept().unwrap();
-        sockets.close(id);
-        client.write(b"x").is_err_and(|error| error.kind() != ErrorKind::WouldBlock)
-    }
-
-    #[test]
-    fn what_a_client_still_sends_is_read_away_up_to_a_bound() {
-        assert!(!is_reset_after(&[0; 10_000]), "an answer could be lost");
-        assert!(is_reset_after(&vec![0; 4 << 20]), "a flood is not read to its end");
-    }
-}
+mod tests;
