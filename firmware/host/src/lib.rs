@@ -9,7 +9,9 @@
 mod connection;
 mod file_flash;
 mod flash;
+mod lookup;
 mod memory_flash;
+mod opening;
 mod pump;
 mod radio;
 mod running;

@@ -12,13 +12,15 @@ use espbroker_node::{
     BootInfo, Input, Instant, Node, Output,
     status::{ListenFailure, Mode},
 };
-use mio::{Events, Poll, event::Event};
+use mio::{Events, Poll, Token, event::Event};
 
 use crate::{
     flash::{Flash, Nor},
+    lookup::{self, Lookups},
+    opening::{self, Opened, Openings},
     radio::{Radio, RadioEvent},
     running::{Ports, Shared},
-    sockets::{Received, Sockets, WAKER},
+    sockets::{AFTER_CONNECTIONS, Received, Sockets, WAKER},
 };
 
 /// Bytes given to the node at once: its bound on a piece.
@@ -36,6 +38,7 @@ pub(crate) struct Pump {
     node: Node<Nor<Box<dyn Flash>>>,
     radio: Box<dyn Radio>,
     sockets: Sockets,
+    openings: Openings,
     ports: Ports,
     /// Answers to outputs, due before anything else is fed.
     answers: VecDeque<Input<'static>>,
@@ -63,11 +66,13 @@ impl Pump {
         info: BootInfo,
     ) -> io::Result<Self> {
         let sockets = Sockets::new(poll.registry().try_clone()?, bind);
+        let lookups = Lookups::new(Arc::clone(&shared.waker), lookup::system);
+        let openings = Openings::new(poll.registry().try_clone()?, lookups, AFTER_CONNECTIONS);
         let node = Node::boot(Nor(flash), info);
         let (started, restart) = (Clock::now(), Restart::NotWanted);
         let answers = VecDeque::new();
         let woken = false;
-        Ok(Self { poll, shared, node, radio, sockets, ports, answers, started, woken, restart })
+        Ok(Self { poll, shared, node, radio, sockets, openings, ports, answers, started, woken, restart })
     }
 
     /// Runs until the device is stopped or asks to be started again.
@@ -91,6 +96,7 @@ impl Pump {
     fn mark(&mut self, event: &Event) {
         match event.token() {
             WAKER => self.woken = true,
+            Token(AFTER_CONNECTIONS..) => self.openings.mark(event),
             _ => self.sockets.mark(event),
         }
     }
@@ -100,7 +106,7 @@ impl Pump {
         if self.sockets.is_busy() {
             return Some(Duration::ZERO);
         }
-        let due = [self.node.poll_at(), self.radio.poll_at()];
+        let due = [self.node.poll_at(), self.radio.poll_at(), self.openings.poll_at()];
         let due = due.into_iter().flatten().min()?;
         Some(due.saturating_sub(self.now()))
     }
@@ -117,6 +123,14 @@ impl Pump {
             self.feed(match event {
                 RadioEvent::Station(event) => Input::Station(event),
                 RadioEvent::AccessPointUp { ip } => Input::AccessPointUp { ip },
+            });
+        }
+        while let Some(Opened { bridge, result }) = self.openings.poll(self.now()) {
+            let added = result
+                .and_then(|stream| self.sockets.add(stream).map_err(|error| opening::failure_of(&error)));
+            self.feed(match added {
+                Ok(connection) => Input::Opened { bridge, connection },
+                Err(reason) => Input::OpenFailed { bridge, reason },
             });
         }
         for _ in 0..ACCEPTS {
@@ -200,8 +214,8 @@ impl Pump {
             Output::StopListening { service } => self.sockets.stop_listening(service),
             Output::Send { connection, bytes } => self.sockets.send(connection, bytes),
             Output::Close { connection } => self.sockets.close(connection),
-            // The node does not ask for connections yet.
-            Output::Open { .. } | Output::Abandon { .. } => {}
+            Output::Open { bridge, host, port } => self.openings.open(bridge, host, port, self.now()),
+            Output::Abandon { bridge } => self.openings.abandon(bridge),
             Output::Restart => self.restart = Restart::Wanted,
         }
     }

@@ -68,7 +68,7 @@ impl Host {
     pub fn start(options: HostOptions) -> io::Result<Running> {
         let poll = Poll::new()?;
         let shared = Arc::new(Shared {
-            waker: Waker::new(poll.registry(), WAKER)?,
+            waker: Arc::new(Waker::new(poll.registry(), WAKER)?),
             stop: AtomicBool::new(false),
             restart: AtomicBool::new(false),
             to_console: Mutex::default(),
@@ -154,7 +154,7 @@ impl Drop for Running {
 /// What the thread of the device and its holder share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    waker: Waker,
+    pub(crate) waker: Arc<Waker>,
     stop: AtomicBool,
     restart: AtomicBool,
     to_console: Mutex<VecDeque<u8>>,

@@ -21,6 +21,8 @@ use crate::connection::{Connection, Read};
 /// Token of the waker; listeners and connections follow.
 pub(crate) const WAKER: Token = Token(0);
 const FIRST_CONNECTION: usize = 3;
+/// First token that is no connection's.
+pub(crate) const AFTER_CONNECTIONS: usize = FIRST_CONNECTION + (1 << 16);
 
 /// The device's sockets.
 pub(crate) struct Sockets {
@@ -121,7 +123,8 @@ impl Sockets {
         }
     }
 
-    fn add(&mut self, mut stream: TcpStream) -> io::Result<ConnectionId> {
+    /// Takes over a connected stream that is with no selector.
+    pub(crate) fn add(&mut self, mut stream: TcpStream) -> io::Result<ConnectionId> {
         // A small answer must not wait for the acknowledgement of the one before it.
         stream.set_nodelay(true)?;
         let id = self.free_id().ok_or(ErrorKind::QuotaExceeded)?;
