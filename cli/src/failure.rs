@@ -465,7 +465,9 @@ impl Explain for SetupError {
                 "MAINS VOLTAGE KILLS: unplug the device, power it from 3.3 V only, then confirm with --off-mains",
             ),
             Self::ImageNotVerified { .. } => no(format!("run setup again; if it happens again, {CABLE}")),
-            Self::ConfigTooLong(_) => unable("use fewer users, bridges or topics"),
+            Self::ConfigTooLong(_) => {
+                unable("use fewer users, permissions, bridges or topics, or shorter ones")
+            }
             Self::SavePassword { .. } => unable("give your own password with --user and --password-file"),
             Self::Stopped => (Exit::Stopped, Some(RERUN.to_owned())),
         }

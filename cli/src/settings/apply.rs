@@ -1,7 +1,7 @@
 //! Puts settings onto a config: a field that is left out keeps what the config has.
 //!
-//! Lists (users, bridges) replace the list they name; a masked secret inside them is looked up by name in what the
-//! config had.
+//! Lists (users, permissions, bridges) replace the list they name, each entry whole; a masked secret inside them is
+//! looked up by name in what the config had.
 
 use espbroker_config::{
     defaults::{MQTT_PORT, MQTT_TLS_PORT},
@@ -15,7 +15,7 @@ use super::{
     address::{ipv4, ipv4_with_prefix, mac},
     file::{
         AccessPointSettings, BridgeSettings, BridgeTopicSettings, BrokerSettings, ClusterSettings,
-        LimitSettings, Settings, UserSettings, WifiSettings,
+        LimitSettings, PermissionSettings, Settings, UserSettings, WifiSettings,
     },
     secret_source::{Given, settle},
 };
@@ -173,6 +173,12 @@ fn apply_broker(
     if let Some(anonymous) = given.anonymous {
         broker.anonymous = if anonymous { model::Anonymous::Allowed } else { model::Anonymous::Refused };
     }
+    if let Some(seconds) = given.sys_interval {
+        broker.sys_interval = seconds;
+    }
+    if let Some(permissions) = &given.anonymous_permissions {
+        broker.anonymous_permissions = permissions.iter().map(permission_model).collect();
+    }
     if let Some(users) = &given.users {
         broker.users = users
             .iter()
@@ -194,6 +200,8 @@ fn apply_limits(given: &LimitSettings, limits: &mut model::Limits) {
     limits.retained_bytes = given.retained_bytes.unwrap_or(limits.retained_bytes);
     limits.packet_size = given.packet_size.unwrap_or(limits.packet_size);
     limits.queue_bytes = given.queue_bytes.unwrap_or(limits.queue_bytes);
+    limits.sessions = given.sessions.unwrap_or(limits.sessions);
+    limits.queue_messages = given.queue_messages.unwrap_or(limits.queue_messages);
 }
 
 fn user_model(
@@ -219,9 +227,15 @@ fn user_model(
         (Given::Value(password), None) => credentials::hash(&password)?,
     };
     Ok(model::User {
+        name: given.name.clone(),
+        password,
+        permissions: given.permissions.iter().map(permission_model).collect(),
         unknown: known.map(|user| user.unknown.clone()).unwrap_or_default(),
-        ..model::User::new(&given.name, password)
     })
+}
+
+fn permission_model(given: &PermissionSettings) -> model::Permission {
+    model::Permission::new(&given.pattern, given.access.0)
 }
 
 fn bridge_model(
@@ -244,16 +258,24 @@ fn bridge_model(
         };
     let plain = model::Bridge::new(&given.name, &given.host);
     Ok(model::Bridge {
+        name: given.name.clone(),
+        host: given.host.clone(),
         port: given.port.unwrap_or(if given.tls { MQTT_TLS_PORT } else { MQTT_PORT }),
         tls: given.tls,
         user: given.user.clone(),
         password,
         client_id: given.client_id.clone(),
         keep_alive: given.keep_alive.unwrap_or(plain.keep_alive),
+        clean_session: given.clean_session.unwrap_or(plain.clean_session),
+        try_private: given.try_private.unwrap_or(plain.try_private),
         notifications: given.notifications.unwrap_or(plain.notifications),
+        notification_topic: given.notification_topic.clone(),
+        notifications_local_only: given.notifications_local_only.unwrap_or(plain.notifications_local_only),
+        outgoing_retain: given.outgoing_retain.unwrap_or(plain.outgoing_retain),
+        restart_base: given.restart_base.unwrap_or(plain.restart_base),
+        restart_cap: given.restart_cap.unwrap_or(plain.restart_cap),
         topics: given.topics.iter().map(topic_model).collect(),
         unknown: known.map(|bridge| bridge.unknown.clone()).unwrap_or_default(),
-        ..plain
     })
 }
 
@@ -297,4 +319,64 @@ fn cluster_model(
             .transpose()?,
         unknown: known.map(|cluster| cluster.unknown.clone()).unwrap_or_default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Access, Permission};
+
+    use super::*;
+
+    /// A device on which `ann` may do something and nobody else anything.
+    fn device() -> model::Config {
+        let mut config = model::Config::new("hall");
+        let password = credentials::hash(&Secret::new("sesame".to_owned())).unwrap();
+        let permissions = vec![Permission::new("house/%u/#", Access::ReadWrite)];
+        config.broker.users = vec![model::User { permissions, ..model::User::new("ann", password) }];
+        config.broker.anonymous_permissions = vec![Permission::new("#", Access::Deny)];
+        config.broker.sys_interval = 60;
+        config
+    }
+
+    fn applied(text: &str, device: &model::Config) -> Result<model::Config, String> {
+        let mut config = device.clone();
+        let settings = Settings::parse(text).unwrap();
+        apply(&settings, &mut config).map(|()| config).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn lists_that_are_not_named_stay_and_those_that_are_named_are_replaced() {
+        let device = device();
+        let config = applied("[broker]\nmqtt_port = 1884\n", &device).unwrap();
+        assert_eq!(config.broker, model::Broker { mqtt_port: 1884, ..device.broker.clone() });
+
+        let config = applied("[broker]\nanonymous_permissions = []\nsys_interval = 0\n", &device).unwrap();
+        let expected = model::Broker { anonymous_permissions: vec![], sys_interval: 0, ..device.broker };
+        assert_eq!(config.broker, expected);
+    }
+
+    #[test]
+    fn a_user_that_is_named_again_keeps_the_password_behind_the_mask_and_nothing_else() {
+        let ann = "[[broker.users]]\nname = \"ann\"\n";
+        let read = "permissions = [{ pattern = \"#\", access = \"read\" }]\n";
+
+        let device = device();
+        let user =
+            |text: &str| applied(text, &device).map(|config| config.broker.users.first().cloned().unwrap());
+        let kept = user(&format!("{ann}password = \"****\"\n{read}")).unwrap();
+        assert!(kept.password.verify(b"sesame"));
+        assert_eq!(kept.permissions, [Permission::new("#", Access::Read)]);
+
+        let freed = user(&format!("{ann}password = \"****\"\n")).unwrap();
+        assert!(freed.password.verify(b"sesame") && freed.permissions.is_empty());
+
+        let error = user(&format!("{ann}{read}")).unwrap_err();
+        assert_eq!(error, "broker.users[0].password is missing");
+    }
+
+    #[test]
+    fn a_bridge_of_which_little_is_said_is_the_models_own() {
+        let config = applied("[[bridges]]\nname = \"cloud\"\nhost = \"example.org\"\n", &device()).unwrap();
+        assert_eq!(config.bridges, [model::Bridge::new("cloud", "example.org")]);
+    }
 }

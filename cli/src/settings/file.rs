@@ -68,6 +68,9 @@ pub(crate) struct BrokerSettings {
     pub(crate) mqtt_port: Option<u16>,
     pub(crate) websocket_port: Option<u16>,
     pub(crate) anonymous: Option<bool>,
+    /// Seconds; 0 publishes nothing under `$SYS`.
+    pub(crate) sys_interval: Option<u16>,
+    pub(crate) anonymous_permissions: Option<Vec<PermissionSettings>>,
     pub(crate) users: Option<Vec<UserSettings>>,
     pub(crate) limits: Option<LimitSettings>,
 }
@@ -80,6 +83,17 @@ pub(crate) struct UserSettings {
     pub(crate) password_file: Option<PathBuf>,
     /// `$7$...` as mosquitto_passwd writes it.
     pub(crate) password_hash: Option<HiddenText>,
+    /// Left out, the user may do everything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) permissions: Vec<PermissionSettings>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PermissionSettings {
+    /// `house/%u/#`
+    pub(crate) pattern: String,
+    pub(crate) access: Word<model::Access>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -91,6 +105,8 @@ pub(crate) struct LimitSettings {
     pub(crate) retained_bytes: Option<u32>,
     pub(crate) packet_size: Option<u32>,
     pub(crate) queue_bytes: Option<u32>,
+    pub(crate) sessions: Option<u16>,
+    pub(crate) queue_messages: Option<u16>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -106,7 +122,16 @@ pub(crate) struct BridgeSettings {
     pub(crate) password_file: Option<PathBuf>,
     pub(crate) client_id: Option<String>,
     pub(crate) keep_alive: Option<u16>,
+    pub(crate) clean_session: Option<bool>,
+    pub(crate) try_private: Option<bool>,
     pub(crate) notifications: Option<bool>,
+    pub(crate) notification_topic: Option<String>,
+    pub(crate) notifications_local_only: Option<bool>,
+    pub(crate) outgoing_retain: Option<bool>,
+    /// Seconds.
+    pub(crate) restart_base: Option<u16>,
+    /// Seconds.
+    pub(crate) restart_cap: Option<u16>,
     #[serde(default)]
     pub(crate) topics: Vec<BridgeTopicSettings>,
 }

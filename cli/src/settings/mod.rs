@@ -199,6 +199,14 @@ mod tests {
     }
 
     #[test]
+    fn the_readmes_example_is_a_settings_file_also_with_what_it_leaves_to_a_comment() {
+        let readme = include_str!("../../../README.md");
+        let (example, _) = readme.split_once("```toml\n").unwrap().1.split_once("```").unwrap();
+        Settings::parse(example).unwrap();
+        Settings::parse(&example.replace("\n# ", "\n")).unwrap();
+    }
+
+    #[test]
     fn a_secret_of_the_wrong_type_in_the_wrong_field_or_in_a_broken_line_is_not_quoted() {
         for text in [
             "[wifi]\npassphrase = 20071996\n",

@@ -11,6 +11,10 @@ pub(crate) fn not_yet(config: &Config) -> Vec<&'static str> {
     if !config.bridges.is_empty() {
         sentences.push("bridges are stored, but the firmware does not run them yet");
     }
+    let users = config.broker.users.iter().map(|user| &user.permissions);
+    if users.chain([&config.broker.anonymous_permissions]).any(|permissions| !permissions.is_empty()) {
+        sentences.push("permissions are stored, but the firmware does not check them yet");
+    }
     if config.cluster.is_some() {
         sentences.push("the cluster is stored, but the firmware does not join one yet");
     }
@@ -20,7 +24,7 @@ pub(crate) fn not_yet(config: &Config) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use espbroker_config::{
-        model::{Bridge, Cluster},
+        model::{Access, Bridge, Cluster, Permission},
         secret::Secret,
     };
 
@@ -33,6 +37,7 @@ mod tests {
         config.role = Role::Plug;
         config.bridges.push(Bridge::new("cloud", "example.org"));
         config.cluster = Some(Cluster::new("home", Secret::new([0; 32])));
-        assert_eq!(not_yet(&config).len(), 3);
+        config.broker.anonymous_permissions.push(Permission::new("public/#", Access::Read));
+        assert_eq!(not_yet(&config).len(), 4);
     }
 }

@@ -5,7 +5,7 @@ use espbroker_config::model;
 use super::{
     file::{
         AccessPointSettings, BridgeSettings, BridgeTopicSettings, BrokerSettings, ClusterSettings,
-        Ipv4Settings, LimitSettings, Settings, UserSettings, WifiSettings,
+        Ipv4Settings, LimitSettings, PermissionSettings, Settings, UserSettings, WifiSettings,
     },
     secret_source::HiddenText,
     word::Word,
@@ -71,6 +71,8 @@ fn broker(broker: &model::Broker) -> BrokerSettings {
         mqtt_port: Some(broker.mqtt_port),
         websocket_port: Some(broker.websocket_port),
         anonymous: Some(broker.anonymous == model::Anonymous::Allowed),
+        sys_interval: Some(broker.sys_interval),
+        anonymous_permissions: Some(permissions(&broker.anonymous_permissions)),
         users: Some(
             broker
                 .users
@@ -80,6 +82,7 @@ fn broker(broker: &model::Broker) -> BrokerSettings {
                     password: Some(HiddenText::masked()),
                     password_file: None,
                     password_hash: None,
+                    permissions: permissions(&user.permissions),
                 })
                 .collect(),
         ),
@@ -90,8 +93,20 @@ fn broker(broker: &model::Broker) -> BrokerSettings {
             retained_bytes: Some(limits.retained_bytes),
             packet_size: Some(limits.packet_size),
             queue_bytes: Some(limits.queue_bytes),
+            sessions: Some(limits.sessions),
+            queue_messages: Some(limits.queue_messages),
         }),
     }
+}
+
+fn permissions(permissions: &[model::Permission]) -> Vec<PermissionSettings> {
+    permissions
+        .iter()
+        .map(|permission| PermissionSettings {
+            pattern: permission.pattern.clone(),
+            access: Word(permission.access),
+        })
+        .collect()
 }
 
 fn bridge(bridge: &model::Bridge) -> BridgeSettings {
@@ -105,7 +120,14 @@ fn bridge(bridge: &model::Bridge) -> BridgeSettings {
         password_file: None,
         client_id: bridge.client_id.clone(),
         keep_alive: Some(bridge.keep_alive),
+        clean_session: Some(bridge.clean_session),
+        try_private: Some(bridge.try_private),
         notifications: Some(bridge.notifications),
+        notification_topic: bridge.notification_topic.clone(),
+        notifications_local_only: Some(bridge.notifications_local_only),
+        outgoing_retain: Some(bridge.outgoing_retain),
+        restart_base: Some(bridge.restart_base),
+        restart_cap: Some(bridge.restart_cap),
         topics: bridge
             .topics
             .iter()

@@ -12,7 +12,10 @@ use espbroker_config::image::Target;
 use espbroker_virtual_device::image;
 use insta::assert_snapshot;
 
-use crate::common::{Background, Home, Run, SETUP, free_port};
+use crate::{
+    common::{Background, Home, Run, SETUP, free_port},
+    settings::more_than_the_flash_takes,
+};
 
 /// Answers that need no terminal.
 const ANSWERS: [&str; 3] = ["--ssid", "home", "--open-network"];
@@ -547,6 +550,25 @@ fn settings_that_cannot_be_used_are_named_with_field_and_bound() {
             "a wrong bridge",
             "[wifi]\nssid = \"home\"\n[[bridges]]\nname = \"b\"\nhost = \"h\"\n[[bridges.topics]]\npattern = \"a/#\"\nqos = 3\n",
         ),
+        (
+            "an unknown field of a permission",
+            "[[broker.users]]\nname = \"a\"\npermissions = [{ pattern = \"#\", acces = \"read\" }]\n",
+        ),
+        ("an unknown access", "[broker]\nanonymous_permissions = [{ pattern = \"#\", access = \"rw\" }]\n"),
+        ("a permission for nothing", "[broker]\nanonymous_permissions = [{ pattern = \"#\" }]\n"),
+        (
+            "a wrong pattern",
+            "[wifi]\nssid = \"home\"\n[[broker.users]]\nname = \"a\"\npassword = \"b\"\npermissions = [{ pattern = \"#\", access = \"read\" }, { pattern = \"%u#\", access = \"deny\" }]\n",
+        ),
+        (
+            "a topic that is reserved",
+            "[wifi]\nssid = \"home\"\n[[bridges]]\nname = \"b\"\nhost = \"h\"\nnotification_topic = \"$x\"\n",
+        ),
+        (
+            "a first wait that is longer than the longest",
+            "[wifi]\nssid = \"home\"\n[[bridges]]\nname = \"b\"\nhost = \"h\"\nrestart_base = 60\n",
+        ),
+        ("more than the flash takes", &more_than_the_flash_takes()),
     ];
     let mut text = String::new();
     for (name, toml) in cases {

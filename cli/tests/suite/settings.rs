@@ -32,6 +32,8 @@ passphrase = "sesame-of-the-rescue"
 [broker]
 websocket_port = 0
 anonymous = false
+sys_interval = 30
+anonymous_permissions = [{ pattern = "public/#", access = "read" }]
 
 [[broker.users]]
 name = "home"
@@ -40,6 +42,11 @@ password = "sesame-of-the-user"
 [[broker.users]]
 name = "meter"
 password_hash = "$7$101$c2FsdHNhbHRzYWx0$W4Clyu8UOV6DqM3yFzxhhqvQ9Ro/ZImu0/gdQmeMsdb7IEVqj7TZ/iNIbZK33AEmS3CVut8EKU5zmL3iByxRdg=="
+permissions = [
+    { pattern = "house/%u/#", access = "readwrite" },
+    { pattern = "commands/+/%c", access = "write" },
+    { pattern = "house/meter/secret", access = "deny" },
+]
 
 [broker.limits]
 clients = 7
@@ -48,6 +55,8 @@ retained_messages = 9
 retained_bytes = 5000
 packet_size = 2048
 queue_bytes = 4000
+sessions = 3
+queue_messages = 20
 
 [[bridges]]
 name = "cloud"
@@ -57,7 +66,14 @@ user = "hall"
 password = "sesame-of-the-bridge"
 client_id = "hall-1"
 keep_alive = 30
+clean_session = true
+try_private = false
 notifications = false
+notification_topic = "bridges/hall"
+notifications_local_only = true
+outgoing_retain = false
+restart_base = 2
+restart_cap = 90
 
 [[bridges.topics]]
 pattern = "sensors/#"
@@ -76,6 +92,16 @@ key = "202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f"
 priority = 3
 virtual_ipv4 = "192.168.7.99"
 "#;
+
+/// Each field within its bound, and all of them together too long.
+pub(crate) fn more_than_the_flash_takes() -> String {
+    let permission = format!("{{ pattern = \"{}\", access = \"read\" }}", "p".repeat(128));
+    let permissions = vec![permission; 16].join(", ");
+    let user = |name: &str| {
+        format!("[[broker.users]]\nname = \"{name}\"\npassword = \"b\"\npermissions = [{permissions}]\n")
+    };
+    format!("[wifi]\nssid = \"home\"\n{}{}", user("ann"), user("bob"))
+}
 
 /// Bytes of a region of `flash`.
 pub(crate) fn region<'a>(flash: &'a [u8], region: &Region) -> &'a [u8] {

@@ -2,7 +2,10 @@
 
 use std::{fs, io::Write as _, process::Stdio};
 
-use espbroker_config::slots::Slot;
+use espbroker_config::{
+    model::{Access, Permission},
+    slots::Slot,
+};
 
 use crate::{
     common::{Home, Run, SETUP, free_port, in_parallel, mode},
@@ -142,11 +145,27 @@ fn every_field_of_a_settings_file_reaches_the_device() {
     assert_eq!(broker.limits.retained_bytes, 5000);
     assert_eq!(broker.limits.packet_size, 2048);
     assert_eq!(broker.limits.queue_bytes, 4000);
+    assert_eq!((broker.limits.sessions, broker.limits.queue_messages), (3, 20));
+    assert_eq!(broker.sys_interval, 30);
+    assert_eq!(broker.anonymous_permissions, [Permission::new("public/#", Access::Read)]);
     assert!(broker.users[0].password.verify(b"sesame-of-the-user"));
     assert_eq!(broker.users[1].name, "meter");
+    assert!(broker.users[0].permissions.is_empty());
+    assert_eq!(
+        broker.users[1].permissions,
+        [
+            Permission::new("house/%u/#", Access::ReadWrite),
+            Permission::new("commands/+/%c", Access::Write),
+            Permission::new("house/meter/secret", Access::Deny),
+        ]
+    );
     let bridge = &config.bridges[0];
     assert_eq!((bridge.host.as_str(), bridge.port, bridge.tls), ("mqtt.example.org", 8883, true));
     assert_eq!(bridge.password.as_ref().unwrap().expose(), "sesame-of-the-bridge");
+    assert_eq!((bridge.clean_session, bridge.try_private, bridge.outgoing_retain), (true, false, false));
+    assert_eq!((bridge.notifications, bridge.notifications_local_only), (false, true));
+    assert_eq!(bridge.notification_topic.as_deref(), Some("bridges/hall"));
+    assert_eq!((bridge.restart_base, bridge.restart_cap), (2, 90));
     assert_eq!((bridge.topics.len(), bridge.topics[0].qos), (2, 1));
     assert_eq!(bridge.topics[1].remote_prefix, "far/");
     assert_eq!(config.cluster.unwrap().virtual_ipv4, Some([192, 168, 7, 99]));
