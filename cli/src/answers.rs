@@ -163,10 +163,13 @@ fn merge(given: &AnswerArguments, settings: &mut Settings) -> Result<(), Setting
             .map(|path| read_secret_file("password", path))
             .transpose()?
             .map(|password| HiddenText(password.expose().clone()));
-        let user = UserSettings { name: name.clone(), password, ..UserSettings::default() };
         let users = settings.broker.get_or_insert_default().users.get_or_insert_default();
+        // A flag says who the user is; what they may do stays as the file has it.
+        let known = users.iter().find(|known| known.name == *name);
+        let permissions = known.map(|known| known.permissions.clone()).unwrap_or_default();
         users.retain(|known| known.name != *name);
-        users.insert(0, user);
+        users
+            .insert(0, UserSettings { name: name.clone(), password, permissions, ..UserSettings::default() });
     }
     Ok(())
 }
@@ -255,5 +258,20 @@ mod tests {
         let config = answers.config(&model::Config::new("x")).unwrap();
         let wifi = config.wifi.unwrap();
         assert_eq!((wifi.ssid.as_slice(), wifi.passphrase), (b"new".as_slice(), None));
+    }
+
+    #[test]
+    fn a_flag_for_a_user_of_the_file_changes_the_password_and_not_the_permissions() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings.toml");
+        let permissions = "permissions = [{ pattern = \"house/%u/#\", access = \"read\" }]";
+        let user = format!("[[broker.users]]\nname = \"ann\"\npassword = \"old\"\n{permissions}\n");
+        std::fs::write(&path, format!("[wifi]\nssid = \"home\"\n{user}")).unwrap();
+        let given = AnswerArguments { settings: Some(path), user: Some("ann".to_owned()), ..arguments(None) };
+        let answers = gather(&given, Missing::Refuse, quiet()).unwrap();
+        let config = answers.config(&model::Config::new("x")).unwrap();
+        let [user] = config.broker.users.as_slice() else { panic!("one user") };
+        assert!(answers.generated && !user.password.verify(b"old"));
+        assert_eq!(user.permissions, [model::Permission::new("house/%u/#", model::Access::Read)]);
     }
 }
