@@ -15,7 +15,7 @@ use crate::{
     narrator::Narrator,
     preflight::{self, Occupancy},
     settings::{apply, not_yet, render},
-    setup::{agree_to_lose, follow, write_config},
+    setup::{SetupError, agree_to_lose, follow, write_config},
     start_up::Expected,
 };
 
@@ -89,6 +89,8 @@ fn write(given: &ConfigWriteArguments, context: &Context) -> Result<(), Failure>
             context.screen.warning(sentence);
         }
         context.screen.line(difference(&before, &lines(&config)?));
+        // Also in a dry run, and before anything is asked.
+        slots::encode_sector(&config, 1).map_err(SetupError::ConfigTooLong)?;
         if given.dry_run {
             return Ok(());
         }

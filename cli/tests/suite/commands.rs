@@ -11,7 +11,7 @@ use insta::assert_snapshot;
 
 use crate::{
     common::{Background, Home, Run, free_port, mode},
-    settings::{FULL, active, region},
+    settings::{FULL, active, more_than_the_flash_takes, region},
 };
 
 /// A stub in esptool's form; the virtual device only looks at the entry point, so a word of text is enough.
@@ -92,6 +92,22 @@ fn config_write_changes_what_is_named_keeps_the_rest_and_shows_the_difference() 
     assert_eq!((slot, after.name.as_str(), after.broker.mqtt_port), (Slot::B, "attic", port));
     assert_eq!((&after.wifi, &after.admin_key), (&before.wifi, &before.admin_key));
     assert_eq!(after.broker.users, before.broker.users);
+}
+
+#[test]
+fn settings_that_do_not_fit_are_refused_before_anything_is_written_and_in_a_dry_run_too() {
+    let (home, device) = device();
+    let untouched = flash(&home);
+    let settings = home.write("long.toml", more_than_the_flash_takes());
+    for arguments in [["--settings", &settings].as_slice(), &["--settings", &settings, "--dry-run"]] {
+        let run = on(&home, &device, &[["config", "write"].as_slice(), arguments].concat());
+        assert!(
+            run.stderr.contains("error: the settings do not fit the config partition\n"),
+            "{}",
+            run.stderr
+        );
+        assert_eq!((run.code, flash(&home) == untouched), (2, true));
+    }
 }
 
 #[test]
