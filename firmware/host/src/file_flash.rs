@@ -3,10 +3,13 @@
 //! Every change is in the file before the call returns, not held back in memory: a program that is killed leaves what
 //! a power cut leaves. Left out: waiting for the disk itself (`fsync`) after each word, which would make a simulated
 //! flash slower than a real one.
+//!
+//! Two devices on one file would corrupt each other's flash, so a file belongs to one at a time; the lock ends with the
+//! process, however that ends.
 
 use std::{
-    fs::File,
-    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    fs::{File, TryLockError},
+    io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _},
     path::Path,
 };
 
@@ -26,19 +29,24 @@ impl FileFlash {
     /// file is for its owner only, where the system knows owners: the config in it holds credentials.
     ///
     /// # Errors
-    /// The file cannot be opened for reading and writing, or has another length ([`io::ErrorKind::InvalidData`]).
+    /// The file cannot be opened for reading and writing, is in use as flash ([`io::ErrorKind::ResourceBusy`]), or has
+    /// another length ([`io::ErrorKind::InvalidData`]).
     pub fn open(path: &Path, capacity: usize) -> io::Result<Self> {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(path)?;
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => io::Error::new(ErrorKind::ResourceBusy, "another device uses it"),
+            TryLockError::Error(error) => error,
+        })?;
         let length = file.metadata()?.len();
         if length == 0 {
             file.write_all(&vec![0xFF; capacity])?;
         } else if u64::try_from(capacity).ok() != Some(length) {
             let text = format!("flash file is not {capacity} bytes long: {length}");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+            return Err(io::Error::new(ErrorKind::InvalidData, text));
         }
         Ok(Self { file, capacity })
     }

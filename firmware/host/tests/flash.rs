@@ -52,6 +52,21 @@ fn behaves_as_nor(flash: impl Flash) {
 }
 
 #[test]
+fn memory_holds_what_lies_across_sectors() {
+    let mut flash = MemoryFlash::blank(3 * 4096);
+    let written: Vec<u8> = (0..=255).cycle().take(6000).collect();
+    flash.program(3000, &written).unwrap();
+    let mut read = vec![0; 3 * 4096];
+    flash.read(0, &mut read).unwrap();
+    assert!(read[..3000].iter().chain(&read[9000..]).all(|byte| *byte == 0xFF));
+    assert!(read[3000..9000] == written);
+    flash.erase_sector(4096).unwrap();
+    flash.read(0, &mut read).unwrap();
+    assert!(read[3000..4096] == written[..1096] && read[8192..9000] == written[5192..]);
+    assert!(read[4096..8192].iter().all(|byte| *byte == 0xFF));
+}
+
+#[test]
 fn memory_file_and_shared_flash_clear_bits_and_erase_sectors() {
     let folder = tempfile::tempdir().unwrap();
     behaves_as_nor(MemoryFlash::blank(capacity()));
@@ -89,6 +104,20 @@ fn a_new_file_is_for_its_owner_only() {
     let path = folder.path().join("flash.bin");
     FileFlash::open(&path, capacity()).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_file_belongs_to_one_device_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flash.bin");
+    let first = FileFlash::open(&path, capacity()).unwrap();
+    let error = FileFlash::open(&path, capacity()).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.to_string()),
+        (io::ErrorKind::ResourceBusy, "another device uses it".into())
+    );
+    drop(first);
+    FileFlash::open(&path, capacity()).unwrap();
 }
 
 #[test]
