@@ -51,6 +51,7 @@ mod settings;
 mod subscribe;
 mod subscriptions;
 mod time;
+mod websocket;
 
 pub use access::{Access, LogIn};
 pub use bridge::{BridgeFailure, BridgePassword, BridgeSettings, BridgeState, BridgeTopic, Direction};
@@ -60,3 +61,4 @@ pub use counters::{Closed, Counters};
 pub use event::{BridgeId, CloseReason, ConnectionId, Input, OpenFailure, Output, Transport};
 pub use settings::{Anonymous, Settings};
 pub use time::Instant;
+pub use websocket::WebSocketError;
