@@ -1,7 +1,9 @@
-//! Developer tasks that need more than `cargo test`: clients from elsewhere, fuzzing, pictures for the README.
+//! Developer tasks that need more than `cargo test`: clients from elsewhere, benchmarks, fuzzing, pictures for the
+//! README.
 //!
 //! Every task says what is missing on the machine and how to get it, and ends with one line that counts what passed.
 
+mod bench;
 mod clients;
 mod esptool;
 mod fuzz;
@@ -22,6 +24,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Measure what the broker costs
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Use the virtual device and the broker with programs that this project did not write
     Clients,
     /// Run every fuzz target for a bounded time
@@ -36,6 +41,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
+        Task::Bench(bench) => bench::run(&bench),
         Task::Clients => clients::run(),
         Task::Fuzz { seconds } => fuzz::run(seconds),
         Task::Pictures => pictures::run(),

@@ -51,9 +51,12 @@ pub(crate) fn run(command: &mut Command) -> Result<String, Failure> {
 
 pub(crate) fn missing(name: &str, error: &io::Error) -> Failure {
     let install = match name {
+        "gcc" => "apt-get install gcc-multilib",
+        "mosquitto" => "apt-get install mosquitto",
         "mosquitto_pub" | "mosquitto_sub" => "apt-get install mosquitto-clients",
         "python3" => "apt-get install python3 python3-venv",
         "tmux" => "apt-get install tmux",
+        "valgrind" => "apt-get install valgrind",
         "cargo-fuzz" => "cargo install cargo-fuzz --locked",
         _ => "see CONTRIBUTING.md",
     };
