@@ -188,12 +188,9 @@ impl Handshake {
         self.refusal.get_or_insert(refusal);
     }
 
-    /// Ends an element of a header's value. Empty ones do not count (RFC 9110 §5.6.1).
+    /// Ends an element of a header's value. In a list, an empty one matters as little as a strange one.
     fn end_element(&mut self) {
         let word = self.word.take();
-        if word.is_empty() {
-            return;
-        }
         match self.field {
             Field::Upgrade => self.upgrade |= word.is_any_case(b"websocket"),
             Field::Connection => self.connection |= word.is_any_case(b"upgrade"),
