@@ -66,6 +66,7 @@ struct Side {
     peak_own: Option<u64>,
     lost: u64,
     duplicates: u64,
+    unacknowledged: u64,
 }
 
 /// How long each broker is loaded.
@@ -150,6 +151,7 @@ struct Subject {
     latencies: Vec<u64>,
     lost: u64,
     duplicates: u64,
+    unacknowledged: u64,
 }
 
 impl Subject {
@@ -165,6 +167,7 @@ impl Subject {
             latencies,
             lost: 0,
             duplicates: 0,
+            unacknowledged: 0,
         })
     }
 
@@ -179,6 +182,7 @@ impl Subject {
         let paced = self.group.paced(duration, INTERVAL)?;
         self.lost += fast.lost + paced.lost;
         self.duplicates += fast.duplicates + paced.duplicates;
+        self.unacknowledged += fast.unacknowledged + paced.unacknowledged;
         self.latencies.extend(paced.latencies);
         Ok(())
     }
@@ -193,6 +197,7 @@ impl Subject {
             peak_own: self.broker.peak_own()?,
             lost: self.lost,
             duplicates: self.duplicates,
+            unacknowledged: self.unacknowledged,
         })
     }
 }
@@ -256,7 +261,7 @@ fn ratio(ours: u64, theirs: u64) -> String {
     }
 }
 
-/// Also says of messages that came twice.
+/// Also says of messages that came twice, and of those of QoS 1 that were never acknowledged.
 fn lost(mosquitto: &Side, ours: &Side) -> String {
     let of =
         |name: &str, count: u64, what: &str| (count > 0).then(|| format!("{name} {}{what}", grouped(count)));
@@ -265,6 +270,8 @@ fn lost(mosquitto: &Side, ours: &Side) -> String {
         of("ours", ours.lost, ""),
         of("mosquitto", mosquitto.duplicates, " twice"),
         of("ours", ours.duplicates, " twice"),
+        of("mosquitto", mosquitto.unacknowledged, " unacknowledged"),
+        of("ours", ours.unacknowledged, " unacknowledged"),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     if parts.is_empty() { "0".to_owned() } else { parts.join(", ") }
@@ -284,6 +291,7 @@ mod tests {
             peak_own: None,
             lost,
             duplicates,
+            unacknowledged: 0,
         }
     }
 
