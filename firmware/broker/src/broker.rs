@@ -2,17 +2,25 @@
 
 use alloc::{boxed::Box, vec::Vec};
 
-use espbroker_mqtt::{ConnectReturnCode, FixedHeader, Malformed, Packet, PacketType};
+use espbroker_mqtt::{ConnectReturnCode, FixedHeader, Malformed, Packet, PacketType, QoS};
 
 use crate::{
     access::Access,
+    assembler::{Admission, Assembled},
+    bridges::Bridges,
     bytes::Bytes,
-    connection::Connection,
+    connection::{Connection, Peer},
     counters::{Counters, add, increment},
-    event::{CloseReason, ConnectionId, Input, Output},
-    outbox::{Class, Outbox},
+    event::{CloseReason, ConnectionId, Input, Output, Transport},
+    log_in_guard::LogInGuard,
+    outbox::Outbox,
+    permission::Wish,
     retained::Retained,
-    settings::{CONNECT_TIME, SPARE_CONNECTIONS, Settings},
+    room::{Need, Room},
+    routing::Origin,
+    session::{Durability, Session},
+    settings::{SPARE_CONNECTIONS, Settings},
+    system::System,
     time::Instant,
 };
 
@@ -28,9 +36,21 @@ pub struct Broker<A> {
         reason = "the table has its full length from the start, the entries only when used"
     )]
     pub(crate) connections: Vec<Box<Connection>>,
+    /// Sessions of clients that are away, the longest first.
+    #[expect(
+        clippy::vec_box,
+        reason = "a session moves between a connection and this list without being copied"
+    )]
+    pub(crate) away: Vec<Box<Session>>,
     pub(crate) retained: Retained,
     pub(crate) outbox: Outbox,
     pub(crate) counters: Counters,
+    pub(crate) room: Room,
+    pub(crate) log_in_guard: LogInGuard,
+    pub(crate) system: System,
+    pub(crate) bridges: Bridges,
+    /// Where the next round over all connections begins.
+    pub(crate) turn: usize,
     /// Number of the next client identifier that the broker itself assigns.
     pub(crate) next_client: u32,
 }
@@ -40,9 +60,15 @@ impl<A: Access> Broker<A> {
     pub fn new(settings: Settings, access: A) -> Self {
         Self {
             connections: Vec::with_capacity(usize::from(settings.clients) + SPARE_CONNECTIONS),
+            away: Vec::new(),
             retained: Retained::default(),
             outbox: Outbox::new(&settings),
             counters: Counters::default(),
+            room: Room::new(settings.heap_floor),
+            log_in_guard: LogInGuard::new(),
+            system: System::default(),
+            bridges: Bridges::new(settings.seed),
+            turn: 0,
             next_client: 0,
             settings,
             access,
@@ -52,14 +78,25 @@ impl<A: Access> Broker<A> {
     /// Takes what happened at `now`. Anything about an unknown connection is ignored; one that is accepted
     /// under the number of another replaces it as if that had been closed first.
     pub fn handle(&mut self, input: Input<'_>, now: Instant) {
+        self.system.begin(now);
         match input {
-            Input::Accepted { connection, transport: _ } => self.accepted(connection, now),
+            Input::Accepted { connection, transport } => self.accepted(connection, transport, now),
+            Input::Opened { bridge, connection } => self.bridge_opened(bridge, connection, now),
+            Input::OpenFailed { bridge, reason } => self.bridge_open_failed(bridge, reason, now),
             Input::Received { connection, bytes } => self.received(connection, bytes, now),
             Input::Sent { connection, bytes } => self.sent(connection, bytes, now),
             Input::Closed { connection } => self.close(connection, CloseReason::NetworkClosed, now),
             Input::Tick => {}
         }
-        self.close_overdue(now);
+        self.pump(now);
+        if self.outbox.wake.is_some_and(|wake| wake <= now) {
+            self.do_what_is_due(now);
+            self.pump(now);
+        }
+        if self.outbox.spoken != 0 {
+            self.note_sent(now);
+        }
+        self.counters.bytes_sent = self.outbox.bytes_sent;
     }
 
     /// What to do next; `None` until something else is handled.
@@ -73,6 +110,18 @@ impl<A: Access> Broker<A> {
         self.outbox.wake
     }
 
+    /// Takes the allocator's figure: bytes of heap free now. As often as the caller likes; without any there is no
+    /// bound but those of [`Settings`].
+    pub fn set_free(&mut self, free: u32) {
+        self.room.set(free);
+    }
+
+    /// Bytes of heap free: the last figure of [`Self::set_free`] less all that was taken since and nothing that was
+    /// given back, so at least as many are.
+    pub const fn free(&self) -> usize {
+        self.room.free()
+    }
+
     /// Counts since the broker was made.
     pub const fn counters(&self) -> &Counters {
         &self.counters
@@ -80,7 +129,12 @@ impl<A: Access> Broker<A> {
 
     /// Clients connected now.
     pub fn clients(&self) -> usize {
-        self.connections.iter().filter(|connection| connection.session.is_some()).count()
+        self.connections.iter().filter(|connection| connection.is_client()).count()
+    }
+
+    /// Sessions kept for clients that are away.
+    pub const fn sessions_away(&self) -> usize {
+        self.away.len()
     }
 
     /// Retained messages kept now.
@@ -93,62 +147,98 @@ impl<A: Access> Broker<A> {
         size_of::<Self>()
             + self.connections.capacity() * size_of::<Box<Connection>>()
             + self.connections.iter().map(|connection| connection.memory()).sum::<usize>()
+            + self.away.capacity() * size_of::<Box<Session>>()
+            + self.away.iter().map(|session| session.memory()).sum::<usize>()
             + self.retained.memory()
             + self.outbox.memory()
+            + self.bridges.memory()
     }
 
     pub(crate) fn find(&mut self, id: ConnectionId) -> Option<&mut Connection> {
         self.connections.iter_mut().find(|connection| connection.id == id).map(Box::as_mut)
     }
 
-    fn accepted(&mut self, id: ConnectionId, now: Instant) {
+    fn accepted(&mut self, id: ConnectionId, transport: Transport, now: Instant) {
         self.close(id, CloseReason::NetworkClosed, now);
         increment(&mut self.counters.connections);
-        if self.connections.len() >= usize::from(self.settings.clients) + SPARE_CONNECTIONS {
-            let reason = CloseReason::TooManyConnections;
-            self.counters.closed.count(reason);
-            self.outbox.push(Output::Close { connection: id, reason });
-            return;
-        }
-        self.connections.push(Box::new(Connection::new(id, now)));
-        self.outbox.wake_at(now.after(CONNECT_TIME));
+        let reason = if self.connections.len() >= usize::from(self.settings.clients) + SPARE_CONNECTIONS {
+            CloseReason::TooManyConnections
+        } else if !self.room.take(size_of::<Connection>(), Need::Growth) {
+            increment(&mut self.counters.no_memory);
+            CloseReason::NoMemory
+        } else {
+            let connection = Connection::new(id, Peer::Client, transport, now);
+            if let Some((deadline, _)) = connection.deadline(self.outbox.stall_time()) {
+                self.outbox.wake_at(deadline);
+            }
+            return self.connections.push(Box::new(connection));
+        };
+        self.counters.closed.count(reason);
+        self.outbox.push(Output::Close { connection: id, reason });
     }
 
-    fn received(&mut self, id: ConnectionId, mut bytes: &[u8], now: Instant) {
+    fn received(&mut self, id: ConnectionId, bytes: &[u8], now: Instant) {
+        match self.find(id).map(|connection| connection.websocket.is_some()) {
+            Some(true) => self.unwrap(id, bytes, now),
+            Some(false) => self.stream(id, bytes, now),
+            None => {}
+        }
+    }
+
+    /// Takes the next bytes of the MQTT stream.
+    pub(crate) fn stream(&mut self, id: ConnectionId, mut bytes: &[u8], now: Instant) {
         let packet_size = self.settings.packet_size;
         while !bytes.is_empty() {
-            let Some(connection) = self.find(id) else { return };
-            let connected = connection.session.is_some();
-            match connection.assembler.next(&mut bytes, |header| admit(header, connected, packet_size)) {
-                Ok(Some(packet)) => {
+            let Self { connections, room, counters, .. } = self;
+            let Some(connection) = connections.iter_mut().find(|connection| connection.id == id) else {
+                return;
+            };
+            let role = Role::of(connection);
+            let admit = |header| admit(header, role, packet_size);
+            match connection.assembler.next(&mut bytes, admit, room) {
+                Ok(Assembled::Packet(packet)) => {
                     connection.heard = now;
-                    add(&mut self.counters.bytes_received, packet.len());
+                    add(&mut counters.bytes_received, packet.len());
                     self.packet(id, &packet, now);
+                    // At once, so that what goes out does not depend on how the bytes were cut.
+                    self.pump(now);
                 }
-                Ok(None) => return,
+                Ok(Assembled::Skipped { length, first }) => {
+                    connection.heard = now;
+                    add(&mut counters.bytes_received, length);
+                    if first {
+                        increment(&mut counters.messages_too_long);
+                    }
+                }
+                Ok(Assembled::Nothing) => return,
                 Err(reason) => return self.close(id, reason, now),
             }
         }
     }
 
     fn packet(&mut self, id: ConnectionId, bytes: &[u8], now: Instant) {
-        match Packet::decode(bytes) {
+        let packet = Packet::decode(bytes);
+        if let Ok(packet) = &packet
+            && !matches!(packet, Packet::Connack(_) | Packet::Suback(_))
+            && let Some(Peer::Broker(bridge)) = self.find(id).map(|connection| connection.peer)
+        {
+            self.bridge_heard(bridge, now);
+        }
+        match packet {
             Ok(Packet::Connect(connect)) => self.connect(id, &connect, now),
             Ok(Packet::Publish(publish)) => self.publish(id, &publish, now),
-            Ok(Packet::Pubrel(packet_id)) => {
-                if let Some(session) = self.find(id).and_then(|connection| connection.session.as_mut()) {
-                    session.release(packet_id);
-                }
-                self.answer(id, &Packet::Pubcomp(packet_id), now);
-            }
-            Ok(Packet::Puback(_) | Packet::Pubrec(_) | Packet::Pubcomp(_)) => {
-                increment(&mut self.counters.unexpected_acknowledgements);
-            }
+            Ok(Packet::Puback(packet_id)) => self.puback(id, packet_id),
+            Ok(Packet::Pubrec(packet_id)) => self.pubrec(id, packet_id, now),
+            Ok(Packet::Pubrel(packet_id)) => self.pubrel(id, packet_id, now),
+            Ok(Packet::Pubcomp(packet_id)) => self.pubcomp(id, packet_id),
             Ok(Packet::Subscribe(subscribe)) => self.subscribe(id, &subscribe, now),
             Ok(Packet::Unsubscribe(unsubscribe)) => self.unsubscribe(id, &unsubscribe, now),
             Ok(Packet::Pingreq) => self.answer(id, &Packet::Pingresp, now),
             Ok(Packet::Disconnect) => self.close(id, CloseReason::Disconnected, now),
-            Ok(packet) => self.close(id, CloseReason::ServerPacket(packet.packet_type()), now),
+            // Only brokers at the other end of a bridge are let through with these.
+            Ok(Packet::Connack(connack)) => self.bridge_connack(id, connack, now),
+            Ok(Packet::Suback(suback)) => self.bridge_suback(id, &suback, now),
+            Ok(Packet::Pingresp | Packet::Unsuback(_)) => {}
             Err(Malformed::ProtocolLevel(_)) => {
                 self.refuse(id, ConnectReturnCode::UnacceptableProtocolVersion, now);
             }
@@ -157,74 +247,163 @@ impl<A: Access> Broker<A> {
     }
 
     fn sent(&mut self, id: ConnectionId, bytes: usize, now: Instant) {
-        if let Some(connection) = self.find(id).filter(|_| bytes > 0) {
-            connection.unsent = connection.unsent.saturating_sub(bytes);
-            connection.progress = now;
-            if connection.session.as_ref().is_some_and(|session| !session.replays.is_empty()) {
-                self.replay(id, now);
-            }
+        let Self { connections, outbox, .. } = self;
+        if let Some(connection) = connections.iter_mut().find(|connection| connection.id == id)
+            && bytes > 0
+        {
+            outbox.sent(connection, bytes, now);
         }
     }
 
-    /// Sends the answer to a client's packet, or closes the connection when too many are unread.
+    /// Sends a packet that cannot wait, or closes the connection when too many are unread.
     pub(crate) fn answer(&mut self, id: ConnectionId, packet: &Packet<'_>, now: Instant) {
+        let Some(connection) = self.connections.iter().find(|connection| connection.id == id) else {
+            return;
+        };
         // No answer is longer than a packet can be.
-        let Ok(bytes) = Bytes::encode(packet) else { return };
+        if let Ok(bytes) = connection.encode(packet) {
+            self.answer_bytes(id, bytes, now);
+        }
+    }
+
+    /// Sends bytes that cannot wait, or closes the connection when too many are unread.
+    pub(crate) fn answer_bytes(&mut self, id: ConnectionId, bytes: Bytes, now: Instant) {
         let Some(connection) = self.connections.iter_mut().find(|connection| connection.id == id) else {
             return;
         };
-        if self.outbox.has_room(connection, bytes.len(), Class::Answer) {
-            add(&mut self.counters.bytes_sent, bytes.len());
+        if self.outbox.has_room_for_answer(connection, bytes.len()) {
             self.outbox.send(connection, bytes, now);
         } else {
             self.close(id, CloseReason::AnswersUnread, now);
         }
     }
 
-    /// Ends a connection, if it is there, and publishes its will unless the client took leave.
+    /// Ends a connection, if it is there: keeps the session of a client that wants it, and publishes its will unless
+    /// the client took leave.
     pub(crate) fn close(&mut self, id: ConnectionId, reason: CloseReason, now: Instant) {
         let Some(index) = self.connections.iter().position(|connection| connection.id == id) else { return };
-        let connection = self.connections.remove(index);
+        let mut connection = self.connections.remove(index);
+        self.outbox.forget(&connection);
         self.counters.closed.count(reason);
         if reason != CloseReason::NetworkClosed {
+            if let Some(frame) = connection.closing_frame(reason) {
+                self.outbox.push(Output::Send { connection: id, bytes: Bytes::join([&frame, &[]]) });
+            }
             self.outbox.push(Output::Close { connection: id, reason });
+        }
+        let session = connection.session.take();
+        if let Peer::Broker(bridge) = connection.peer {
+            return self.bridge_closed(bridge, session, reason, now);
+        }
+        let mut may_publish = true;
+        if let (Some(session), Some(will)) = (&session, &connection.will) {
+            may_publish = session.subject(&self.access).may(Wish::Write, will.message.topic());
+        }
+        if let Some(session) = session.filter(|session| session.durability == Durability::Persistent) {
+            self.park(session);
         }
         if let Some(will) = connection.will
             && let Some(topic) = will.topic()
             && reason != CloseReason::Disconnected
         {
+            if topic.is_reserved() {
+                return increment(&mut self.counters.reserved_topics);
+            }
+            if !may_publish {
+                return increment(&mut self.counters.publishes_denied);
+            }
             increment(&mut self.counters.wills);
-            self.route(topic, &will.payload, will.retain, now);
+            // Without memory it is dropped and counted, as any message that nobody can send again.
+            let _ = self.route(topic, will.message.payload(), will.qos, will.retain, Origin::Here, now);
         }
     }
 
-    fn close_overdue(&mut self, now: Instant) {
-        if self.outbox.wake.is_none_or(|wake| wake > now) {
+    /// Keeps the session of a client that has gone.
+    fn park(&mut self, mut session: Box<Session>) {
+        if let Some(traffic) = session.traffic.as_deref_mut() {
+            traffic.park();
+        }
+        session.settle();
+        if self.settings.sessions == 0 {
             return;
         }
+        while self.away.len() >= usize::from(self.settings.sessions) {
+            self.away.remove(0);
+            increment(&mut self.counters.sessions_forgotten);
+        }
+        self.away.push(session);
+    }
+
+    /// Closes what is overdue, publishes `$SYS`, and settles when to look again.
+    fn do_what_is_due(&mut self, now: Instant) {
+        let stall = self.outbox.stall_time();
         while let Some((id, reason)) = self.connections.iter().find_map(|connection| {
             connection
-                .deadline()
+                .deadline(stall)
                 .filter(|(deadline, _)| *deadline <= now)
                 .map(|(_, reason)| (connection.id, reason))
         }) {
             self.close(id, reason, now);
         }
-        let deadlines = self.connections.iter().filter_map(|connection| connection.deadline());
-        self.outbox.wake = deadlines.map(|(deadline, _)| deadline).min();
+        self.publish_system(now);
+        self.run_bridges(now);
+        let deadlines = self.connections.iter().filter_map(|connection| connection.deadline(stall));
+        self.outbox.wake = deadlines
+            .map(|(deadline, _)| deadline)
+            .chain(self.system.due())
+            .chain(self.bridges.poll_at())
+            .min();
+    }
+}
+
+/// Who speaks, as far as the kinds of packets are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// Nobody yet: a CONNECT must come.
+    Stranger,
+    Client,
+    /// The remote end of a bridge.
+    Broker,
+}
+
+impl Role {
+    const fn of(connection: &Connection) -> Self {
+        match (connection.peer, &connection.session) {
+            (Peer::Broker(_), _) => Self::Broker,
+            (Peer::Client, Some(_)) => Self::Client,
+            (Peer::Client, None) => Self::Stranger,
+        }
     }
 }
 
 /// Judges a packet by its fixed header, before any of its body is collected.
-fn admit(header: FixedHeader, connected: bool, packet_size: u32) -> Result<(), CloseReason> {
-    match (header.packet_type, connected) {
-        (PacketType::Connect, true) => Err(CloseReason::SecondConnect),
-        (PacketType::Connect, false) => Ok(()),
-        (_, false) => Err(CloseReason::ConnectExpected),
-        (PacketType::Connack | PacketType::Suback | PacketType::Unsuback | PacketType::Pingresp, true) => {
-            Err(CloseReason::ServerPacket(header.packet_type))
-        }
-        (_, true) => Ok(()),
+fn admit(header: FixedHeader, role: Role, packet_size: u32) -> Result<Admission, CloseReason> {
+    let by_server = matches!(
+        header.packet_type,
+        PacketType::Connack | PacketType::Suback | PacketType::Unsuback | PacketType::Pingresp
+    );
+    let by_client = matches!(
+        header.packet_type,
+        PacketType::Connect
+            | PacketType::Subscribe
+            | PacketType::Unsubscribe
+            | PacketType::Pingreq
+            | PacketType::Disconnect
+    );
+    match role {
+        Role::Stranger if header.packet_type != PacketType::Connect => Err(CloseReason::ConnectExpected),
+        Role::Client if header.packet_type == PacketType::Connect => Err(CloseReason::SecondConnect),
+        Role::Client if by_server => Err(CloseReason::ServerPacket(header.packet_type)),
+        Role::Broker if by_client => Err(CloseReason::ClientPacket(header.packet_type)),
+        Role::Stranger | Role::Client | Role::Broker => Ok(()),
     }?;
-    if header.packet_length() > packet_size { Err(CloseReason::PacketTooLong) } else { Ok(()) }
+    let qos = QoS::from_number(header.flags >> 1 & 3);
+    if header.packet_length() <= packet_size {
+        Ok(Admission::Take)
+    } else if header.packet_type == PacketType::Publish && qos == Some(QoS::AtMostOnce) {
+        // Nobody waits for an answer, so the connection need not suffer.
+        Ok(Admission::Skip)
+    } else {
+        Err(CloseReason::PacketTooLong)
+    }
 }

@@ -1,25 +1,30 @@
-//! CONNECT: who is let in, and the answer (MQTT 3.1.1 §3.1.4).
+//! CONNECT: who is let in, which session goes on, and the answer (MQTT 3.1.1 §3.1.4).
 
 use alloc::{boxed::Box, format};
 
 use espbroker_mqtt::{Connack, Connect, ConnectReturnCode, Packet, Protocol};
 
 use crate::{
-    access::{Access, LogIn},
+    access::{Access, LogIn, UserId},
     broker::Broker,
     connection::Will,
     counters::increment,
     event::{CloseReason, ConnectionId},
-    session::Session,
+    room::Need,
+    session::{Durability, Session},
     settings::{Anonymous, CLIENT_ID_LENGTH},
     time::Instant,
 };
 
+/// The bytes that a will takes beside its topic and payload.
+const WILL_OVERHEAD: usize = size_of::<Will>() + 20;
+
 impl<A: Access> Broker<A> {
     pub(crate) fn connect(&mut self, id: ConnectionId, connect: &Connect<'_>, now: Instant) {
-        if let Err(code) = self.judge(connect) {
-            return self.refuse(id, code, now);
-        }
+        let user = match self.judge(connect, now) {
+            Ok(user) => user,
+            Err(code) => return self.refuse(id, code, now),
+        };
         let client_id = self.client_id(connect);
         let same = self.client(&client_id);
         if let Some(old) = same {
@@ -28,15 +33,35 @@ impl<A: Access> Broker<A> {
         } else if self.clients() >= usize::from(self.settings.clients) {
             return self.refuse(id, ConnectReturnCode::ServerUnavailable, now);
         }
+        let will = connect.will.as_ref();
+        let bytes = size_of::<Session>()
+            + client_id.len()
+            + will.map_or(0, |will| WILL_OVERHEAD + will.topic.as_str().len() + will.payload.len());
+        // A client that was in already, or has its session here, takes what was counted before.
+        let known = same.is_some() || self.away.iter().any(|session| session.client_id == client_id);
+        if !self.room.take(bytes, if known { Need::Service } else { Need::Growth }) {
+            increment(&mut self.counters.no_memory);
+            return self.refuse(id, ConnectReturnCode::ServerUnavailable, now);
+        }
+        let durability = if connect.clean_session { Durability::Clean } else { Durability::Persistent };
+        let parked = self.claim(&client_id, user).filter(|_| durability == Durability::Persistent);
+        let session_present = parked.is_some();
+        let mut session = parked.unwrap_or_else(|| Box::new(Session::new(client_id, durability)));
+        session.user = user;
+        session.is_bridge = connect.bridge;
+        session.restricted = !self.access.permissions(user).is_empty();
+        self.outbox.backlog |= !session.is_idle();
+        let stall = self.outbox.stall_time();
         let Some(connection) = self.find(id) else { return };
         connection.keep_alive = connect.keep_alive;
-        connection.session = Some(Box::new(Session::new(client_id)));
-        connection.will = connect.will.as_ref().map(|will| Box::new(Will::new(will)));
-        if let Some((deadline, _)) = connection.deadline() {
+        connection.session = Some(session);
+        connection.will = will.and_then(Will::new).map(Box::new);
+        if let Some((deadline, _)) = connection.deadline(stall) {
             self.outbox.wake_at(deadline);
         }
         increment(&mut self.counters.clients);
-        let connack = Connack { session_present: false, return_code: ConnectReturnCode::Accepted };
+        self.schedule_system(now);
+        let connack = Connack { session_present, return_code: ConnectReturnCode::Accepted };
         self.answer(id, &Packet::Connack(connack), now);
     }
 
@@ -46,7 +71,14 @@ impl<A: Access> Broker<A> {
         self.close(id, CloseReason::Refused(return_code), now);
     }
 
-    fn judge(&self, connect: &Connect<'_>) -> Result<(), ConnectReturnCode> {
+    /// Takes the session that waits for this client, if there is one. It is gone, too, when it belongs to another
+    /// user: what waits in it was not meant for this one.
+    fn claim(&mut self, client_id: &str, user: Option<UserId>) -> Option<Box<Session>> {
+        let index = self.away.iter().position(|session| *session.client_id == *client_id)?;
+        Some(self.away.remove(index)).filter(|session| session.user == user)
+    }
+
+    fn judge(&mut self, connect: &Connect<'_>, now: Instant) -> Result<Option<UserId>, ConnectReturnCode> {
         let length = connect.client_id.len();
         // §3.1.3.1: without an identifier there can be no session to keep. MQTT 3.1 always asks for one.
         let nameless = length == 0 && (!connect.clean_session || connect.protocol == Protocol::Mqtt31);
@@ -54,13 +86,25 @@ impl<A: Access> Broker<A> {
             return Err(ConnectReturnCode::IdentifierRejected);
         }
         let anonymous = self.settings.anonymous;
-        match connect.user_name.map(|name| self.access.log_in(name, connect.password)) {
-            None if anonymous == Anonymous::Allowed => Ok(()),
-            None => Err(ConnectReturnCode::NotAuthorized),
-            Some(LogIn::Granted) => Ok(()),
-            Some(LogIn::UnknownUser) if anonymous == Anonymous::Allowed => Ok(()),
-            Some(LogIn::UnknownUser | LogIn::BadCredentials) => Err(ConnectReturnCode::BadUserNameOrPassword),
-            Some(LogIn::NotAuthorized) => Err(ConnectReturnCode::NotAuthorized),
+        let Some(name) = connect.user_name else {
+            return match anonymous {
+                Anonymous::Allowed => Ok(None),
+                Anonymous::Refused => Err(ConnectReturnCode::NotAuthorized),
+            };
+        };
+        if !self.log_in_guard.allows(now) {
+            increment(&mut self.counters.log_ins_put_off);
+            return Err(ConnectReturnCode::ServerUnavailable);
+        }
+        match self.access.log_in(name, connect.password) {
+            LogIn::Granted(user) => Ok(Some(user)),
+            LogIn::UnknownUser if anonymous == Anonymous::Allowed => Ok(None),
+            LogIn::UnknownUser | LogIn::BadCredentials => {
+                self.log_in_guard.failed();
+                increment(&mut self.counters.log_ins_failed);
+                Err(ConnectReturnCode::BadUserNameOrPassword)
+            }
+            LogIn::NotAuthorized => Err(ConnectReturnCode::NotAuthorized),
         }
     }
 
@@ -72,7 +116,8 @@ impl<A: Access> Broker<A> {
         loop {
             let client_id = format!("auto-{:08x}", self.next_client);
             self.next_client = self.next_client.wrapping_add(1);
-            if self.client(&client_id).is_none() {
+            let away = self.away.iter().any(|session| *session.client_id == *client_id);
+            if !away && self.client(&client_id).is_none() {
                 return client_id.into();
             }
         }
@@ -81,6 +126,7 @@ impl<A: Access> Broker<A> {
     fn client(&self, client_id: &str) -> Option<ConnectionId> {
         self.connections
             .iter()
+            .filter(|connection| connection.is_client())
             .find(|connection| {
                 connection.session.as_ref().is_some_and(|session| *session.client_id == *client_id)
             })

@@ -2,14 +2,17 @@
 
 use alloc::boxed::Box;
 
-use espbroker_mqtt::TopicName;
+use espbroker_mqtt::{QoS, TopicName};
 
 use crate::{
     assembler::Assembler,
-    event::{CloseReason, ConnectionId},
+    event::{BridgeId, CloseReason, ConnectionId, Transport},
+    message::Message,
     session::Session,
-    settings::{CONNECT_TIME, STALL_TIME},
+    settings::CONNECT_TIME,
     time::Instant,
+    traffic::Retain,
+    websocket::WebSocket,
 };
 
 /// A network connection, before and after its CONNECT.
@@ -17,7 +20,10 @@ pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
     /// Seconds, 0 for never; from the CONNECT.
     pub(crate) keep_alive: u16,
+    pub(crate) peer: Peer,
     pub(crate) assembler: Assembler,
+    /// What wraps the packets; `None` over bare TCP.
+    pub(crate) websocket: Option<Box<WebSocket>>,
     /// Bytes handed out and not reported as sent.
     pub(crate) unsent: usize,
     /// When `unsent` last began to be more than 0, or became less.
@@ -29,30 +35,43 @@ pub(crate) struct Connection {
     pub(crate) will: Option<Box<Will>>,
 }
 
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// A client.
+    Client,
+    /// The broker that a bridge leads to; here we are the client.
+    Broker(BridgeId),
+}
+
 /// The will of a CONNECT, kept for as long as the connection lasts (MQTT 3.1.1 §3.1.2.5).
 pub(crate) struct Will {
-    pub(crate) topic: Box<str>,
-    pub(crate) payload: Box<[u8]>,
-    pub(crate) retain: bool,
+    pub(crate) message: Message,
+    pub(crate) qos: QoS,
+    pub(crate) retain: Retain,
 }
 
 impl Will {
-    pub(crate) fn new(will: &espbroker_mqtt::Will<'_>) -> Self {
-        Self { topic: will.topic.as_str().into(), payload: will.payload.into(), retain: will.retain }
+    /// `None` when it does not fit in a control packet, which a will from a CONNECT always does.
+    pub(crate) fn new(will: &espbroker_mqtt::Will<'_>) -> Option<Self> {
+        let retain = if will.retain { Retain::Retained } else { Retain::Live };
+        Some(Self { message: Message::new(will.topic, will.payload)?, qos: will.qos, retain })
     }
 
     /// The topic; it was one in the CONNECT, so this is always `Some`.
     pub(crate) fn topic(&self) -> Option<TopicName<'_>> {
-        TopicName::new(&self.topic).ok()
+        core::str::from_utf8(self.message.topic()).ok().and_then(|text| TopicName::new(text).ok())
     }
 }
 
 impl Connection {
-    pub(crate) const fn new(id: ConnectionId, now: Instant) -> Self {
+    pub(crate) fn new(id: ConnectionId, peer: Peer, transport: Transport, now: Instant) -> Self {
         Self {
             id,
             keep_alive: 0,
+            peer,
             assembler: Assembler::new(),
+            websocket: (transport == Transport::WebSocket).then(|| Box::new(WebSocket::new())),
             unsent: 0,
             progress: now,
             heard: now,
@@ -61,25 +80,33 @@ impl Connection {
         }
     }
 
-    /// When it is to be closed if nothing happens, and why.
-    pub(crate) fn deadline(&self) -> Option<(Instant, CloseReason)> {
-        let silence = match (&self.session, self.keep_alive) {
-            (None, _) => Some((self.heard.after(CONNECT_TIME), CloseReason::ConnectTimeout)),
-            (Some(_), 0) => None,
+    /// Is it a client that was let in.
+    pub(crate) fn is_client(&self) -> bool {
+        self.peer == Peer::Client && self.session.is_some()
+    }
+
+    /// When it is to be closed if nothing happens, and why; `stall` is how long the network may take no bytes, ms.
+    pub(crate) fn deadline(&self, stall: u64) -> Option<(Instant, CloseReason)> {
+        let silence = match (self.peer, &self.session, self.keep_alive) {
+            // A bridge looks after its own silence.
+            (Peer::Broker(_), ..) => None,
+            (Peer::Client, None, _) => Some((self.heard.after(CONNECT_TIME), CloseReason::ConnectTimeout)),
+            (Peer::Client, Some(_), 0) => None,
             // MQTT 3.1.1 §3.1.2.10: one and a half times the keep alive.
-            (Some(_), seconds) => {
+            (Peer::Client, Some(_), seconds) => {
                 Some((self.heard.after(u64::from(seconds) * 1500), CloseReason::KeepAliveTimeout))
             }
         };
-        let stall = (self.unsent > 0).then(|| (self.progress.after(STALL_TIME), CloseReason::Stalled));
-        [silence, stall].into_iter().flatten().min_by_key(|(instant, _)| *instant)
+        let stalled = (self.unsent > 0).then(|| (self.progress.after(stall), CloseReason::Stalled));
+        [silence, stalled].into_iter().flatten().min_by_key(|(instant, _)| *instant)
     }
 
     /// Heap bytes in use, itself included.
     pub(crate) fn memory(&self) -> usize {
-        let will = |will: &Will| size_of::<Will>() + will.topic.len() + will.payload.len();
+        let will = |will: &Will| size_of::<Will>() + will.message.share();
         size_of::<Self>()
             + self.assembler.memory()
+            + self.websocket.as_deref().map_or(0, WebSocket::memory)
             + self.session.as_deref().map_or(0, Session::memory)
             + self.will.as_deref().map_or(0, will)
     }

@@ -13,7 +13,7 @@ pub struct Counters {
     pub messages_received: u64,
     /// PUBLISH packets handed out.
     pub messages_sent: u64,
-    /// Messages not given to a subscriber because it is too slow.
+    /// Messages not given to a subscriber, because too much waits for it or there is no memory.
     pub messages_dropped: u64,
     /// Bytes of whole packets taken from clients.
     pub bytes_received: u64,
@@ -25,12 +25,28 @@ pub struct Counters {
     pub reserved_topics: u32,
     /// QoS 2 messages that came again before their PUBREL and were not delivered again.
     pub duplicates: u32,
-    /// PUBACK, PUBREC and PUBCOMP for messages that were never sent.
+    /// PUBACK, PUBREC and PUBCOMP for messages that are not in flight.
     pub unexpected_acknowledgements: u32,
     /// Retained messages delivered but not kept, because of a limit.
     pub retained_refused: u32,
     /// Subscriptions answered with 0x80, because of a limit.
     pub subscriptions_refused: u32,
+    /// Subscriptions answered with 0x80, because the user may not read there.
+    pub subscriptions_denied: u32,
+    /// Messages acknowledged and ignored, because the user may not write there.
+    pub publishes_denied: u32,
+    /// Messages of QoS 0 longer than [`crate::Settings::packet_size`], read over.
+    pub messages_too_long: u32,
+    /// CONNECTs with a wrong user name or password.
+    pub log_ins_failed: u32,
+    /// CONNECTs answered with CONNACK 3 because too many passwords were wrong just before.
+    pub log_ins_put_off: u32,
+    /// Connections and CONNECTs refused because memory is short.
+    pub no_memory: u32,
+    /// Sessions of clients that are away, forgotten for those of others.
+    pub sessions_forgotten: u32,
+    /// Messages of a bridge that came back from the remote broker and were ignored.
+    pub bridge_echoes: u32,
     /// Ended connections by reason.
     pub closed: Closed,
 }
@@ -50,10 +66,16 @@ pub struct Closed {
     pub keep_alive_timeout: u32,
     pub malformed: u32,
     pub server_packet: u32,
+    pub client_packet: u32,
     pub packet_too_long: u32,
     pub too_many_unreleased: u32,
     pub answers_unread: u32,
     pub stalled: u32,
+    pub no_memory: u32,
+    pub websocket: u32,
+    pub websocket_closed: u32,
+    pub no_longer_allowed: u32,
+    pub bridge: u32,
 }
 
 impl Closed {
@@ -70,10 +92,16 @@ impl Closed {
             CloseReason::KeepAliveTimeout => &mut self.keep_alive_timeout,
             CloseReason::Malformed(_) => &mut self.malformed,
             CloseReason::ServerPacket(_) => &mut self.server_packet,
+            CloseReason::ClientPacket(_) => &mut self.client_packet,
             CloseReason::PacketTooLong => &mut self.packet_too_long,
             CloseReason::TooManyUnreleased => &mut self.too_many_unreleased,
             CloseReason::AnswersUnread => &mut self.answers_unread,
             CloseReason::Stalled => &mut self.stalled,
+            CloseReason::NoMemory => &mut self.no_memory,
+            CloseReason::WebSocket(_) => &mut self.websocket,
+            CloseReason::WebSocketClosed => &mut self.websocket_closed,
+            CloseReason::NoLongerAllowed => &mut self.no_longer_allowed,
+            CloseReason::Bridge => &mut self.bridge,
         });
     }
 }

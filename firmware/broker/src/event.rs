@@ -1,10 +1,11 @@
 //! What goes into the broker and what comes out: [`Input`] and [`Output`].
 
+use alloc::boxed::Box;
 use core::fmt;
 
 use espbroker_mqtt::{ConnectReturnCode, Malformed, PacketType};
 
-use crate::bytes::Bytes;
+use crate::{bridge::BridgeState, bytes::Bytes, websocket::WebSocketError};
 
 /// The caller's number for a network connection. Free for a new connection once [`Input::Closed`] was handled or
 /// [`Output::Close`] was done.
@@ -49,6 +50,20 @@ pub enum Input<'a> {
         /// What it speaks.
         transport: Transport,
     },
+    /// A connection that [`Output::Open`] asked for is there.
+    Opened {
+        /// Asked for by which bridge.
+        bridge: BridgeId,
+        /// Its new number.
+        connection: ConnectionId,
+    },
+    /// A connection that [`Output::Open`] asked for could not be made.
+    OpenFailed {
+        /// Asked for by which bridge.
+        bridge: BridgeId,
+        /// Why.
+        reason: OpenFailure,
+    },
     /// Bytes arrived. Pieces of at most 2,048 bytes, with the outputs done between them, can never make a client
     /// that reads its answers fail with [`CloseReason::AnswersUnread`].
     Received {
@@ -80,8 +95,29 @@ pub enum Output {
     Send {
         /// To whom.
         connection: ConnectionId,
-        /// One control packet, perhaps shared with other connections.
+        /// A control packet, or a part of one whose other parts follow at once; perhaps shared with other connections.
         bytes: Bytes,
+    },
+    /// Find the host, connect to it over TCP, and answer with [`Input::Opened`] or [`Input::OpenFailed`].
+    Open {
+        /// For which bridge; there is one attempt at a time for each.
+        bridge: BridgeId,
+        /// Host name or address.
+        host: Box<str>,
+        /// TCP port.
+        port: u16,
+    },
+    /// Give up the attempt that [`Self::Open`] began. No answer is wanted.
+    Abandon {
+        /// For which bridge.
+        bridge: BridgeId,
+    },
+    /// News of a bridge, for people; nothing is to be done.
+    Bridge {
+        /// Which.
+        bridge: BridgeId,
+        /// How it is doing now.
+        state: BridgeState,
     },
     /// Send what is left, as far as the network takes it without delay, and close. The broker has forgotten the
     /// connection: [`Input::Closed`] is not needed.
@@ -118,14 +154,26 @@ pub enum CloseReason {
     Malformed(Malformed),
     /// A packet that only a server sends.
     ServerPacket(PacketType),
+    /// A packet that only a client sends, from the broker at the other end of a bridge.
+    ClientPacket(PacketType),
     /// A packet longer than [`crate::Settings::packet_size`].
     PacketTooLong,
     /// More than 128 messages of QoS 2 that the client has not released.
     TooManyUnreleased,
     /// The client goes on asking and does not read the answers.
     AnswersUnread,
-    /// The client accepted none of the bytes waiting for it for 60 s.
+    /// The client accepted none of the bytes waiting for it for 60 s, or for 10 s while others needed that memory.
     Stalled,
+    /// There is no memory for what the client wants.
+    NoMemory,
+    /// The bytes are not those of a WebSocket that carries MQTT.
+    WebSocket(WebSocketError),
+    /// The client closed its WebSocket without DISCONNECT.
+    WebSocketClosed,
+    /// The accounts have changed and the client's is gone.
+    NoLongerAllowed,
+    /// The end of a connection to another broker; its state says why.
+    Bridge,
 }
 
 impl fmt::Display for CloseReason {
@@ -135,6 +183,9 @@ impl fmt::Display for CloseReason {
             Self::Malformed(malformed) => return write!(formatter, "malformed packet: {malformed}"),
             Self::ServerPacket(packet_type) => {
                 return write!(formatter, "packet that only a server sends: {packet_type:?}");
+            }
+            Self::ClientPacket(packet_type) => {
+                return write!(formatter, "packet that only a client sends: {packet_type:?}");
             }
             Self::Disconnected => "client disconnected",
             Self::NetworkClosed => "network connection closed",
@@ -148,6 +199,11 @@ impl fmt::Display for CloseReason {
             Self::TooManyUnreleased => "too many QoS 2 messages without PUBREL",
             Self::AnswersUnread => "client does not read answers",
             Self::Stalled => "client stopped reading",
+            Self::NoMemory => "not enough memory",
+            Self::WebSocket(error) => return write!(formatter, "WebSocket: {error}"),
+            Self::NoLongerAllowed => "account removed",
+            Self::WebSocketClosed => "WebSocket closed",
+            Self::Bridge => "end of a bridge",
         };
         formatter.write_str(text)
     }

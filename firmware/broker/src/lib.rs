@@ -1,15 +1,37 @@
 //! MQTT 3.1.1 broker core for very small memories: takes bytes and time, gives back bytes and a deadline.
 //!
-//! Implements the server's side of the OASIS standard MQTT 3.1.1 (mqtt-v3.1.1-os), and accepts clients of MQTT
-//! 3.1. Messages of QoS 0, 1 and 2 are taken from publishers; every subscription is granted QoS 0, which §3.8.4
-//! allows, and sessions end with their connection, so that session present is always 0.
+//! Implements the server's side of the OASIS standard MQTT 3.1.1 (mqtt-v3.1.1-os), over TCP and WebSocket, accepts
+//! clients of MQTT 3.1, and is the client of other brokers in [`BridgeSettings`]' words. Which normative statement is
+//! shown by which test stands in `CONFORMANCE.md`.
+//!
+//! # The way of a message
+//!
+//! ```text
+//! Received -> [websocket] -> assembler -> packet -> routing --+-> retained
+//!                                                             |
+//!            permission says who may                          +-> each session: traffic (waits, in flight)
+//!            room says whether there is memory                +-> bridges, under their topics
+//!                                                                        |
+//! Sent ------------------------------------------------------> pump -> outbox -> Send, in parts
+//! ```
+//!
+//! A message is stored once, as the packet that most subscribers get ([`Bytes`] shares it); what waits for a client is a
+//! reference with QoS and flags. The pump hands out as much as [`Network`] allows, to every connection in its turn, so
+//! that neither a fan-out nor a slow reader takes the memory of the network stack.
+//!
+//! A session lives with its connection, or in the list of those away. `room` refuses growth while memory is short;
+//! every refusal has a counter, which `$SYS` shows.
+//!
+//! Left out: retained messages and sessions are in memory only; the caller may keep retained messages
+//! ([`Broker::save_next`]), sessions end with the power. MQTT 3.1 clients that set DUP where 3.1.1 forbids it are refused.
 //!
 //! The caller owns sockets and clock. It tells the [`Broker`] what happened with [`Broker::handle`], does what
 //! [`Broker::poll_output`] says until that is empty, and sends [`Input::Tick`] at [`Broker::poll_at`].
 //!
 //! ```
 //! use espbroker_broker::{
-//!     Access, Anonymous, Broker, ConnectionId, Input, Instant, LogIn, Output, Settings, Transport,
+//!     Access, Anonymous, Broker, ConnectionId, Input, Instant, LogIn, Output, Permission, Settings, Transport,
+//!     UserId,
 //! };
 //!
 //! struct NoUsers;
@@ -17,9 +39,19 @@
 //!     fn log_in(&self, _: &str, _: Option<&[u8]>) -> LogIn {
 //!         LogIn::UnknownUser
 //!     }
+//!     fn permissions(&self, _: Option<UserId>) -> &[Permission] {
+//!         &[]
+//!     }
+//!     fn find(&self, _: &str) -> Option<UserId> {
+//!         None
+//!     }
+//!     fn user_name(&self, _: UserId) -> &str {
+//!         ""
+//!     }
 //! }
 //!
-//! let mut broker = Broker::new(Settings { anonymous: Anonymous::Allowed, ..Settings::default() }, NoUsers);
+//! let settings = Settings { anonymous: Anonymous::Allowed, system_interval: 0, ..Settings::default() };
+//! let mut broker = Broker::new(settings, NoUsers);
 //! let (connection, now) = (ConnectionId(7), Instant(0));
 //! broker.handle(Input::Accepted { connection, transport: Transport::Tcp }, now);
 //! let connect = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a";
@@ -35,30 +67,44 @@
 extern crate alloc;
 
 mod access;
+mod accounts;
+mod acknowledge;
 mod assembler;
 mod bridge;
+mod bridges;
 mod broker;
 mod bytes;
 mod connect;
 mod connection;
 mod counters;
 mod event;
+mod log_in_guard;
+mod message;
 mod outbox;
+mod permission;
+mod pump;
+mod replay;
 mod retained;
+mod room;
 mod routing;
 mod session;
 mod settings;
+mod store;
 mod subscribe;
 mod subscriptions;
+mod system;
 mod time;
+mod traffic;
+mod unwrap;
 mod websocket;
 
-pub use access::{Access, LogIn};
+pub use access::{Access, LogIn, Permission, Rights, UserId};
 pub use bridge::{BridgeFailure, BridgePassword, BridgeSettings, BridgeState, BridgeTopic, Direction};
 pub use broker::Broker;
 pub use bytes::Bytes;
 pub use counters::{Closed, Counters};
 pub use event::{BridgeId, CloseReason, ConnectionId, Input, OpenFailure, Output, Transport};
-pub use settings::{Anonymous, Settings};
+pub use settings::{Anonymous, Network, Settings};
+pub use store::{Saving, Unsaved};
 pub use time::Instant;
 pub use websocket::WebSocketError;

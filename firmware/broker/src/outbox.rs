@@ -1,70 +1,196 @@
-//! [`Outbox`]: outputs in their order, and the bound on what waits for one connection.
+//! [`Outbox`]: outputs in their order, and the bounds on what the network below holds.
 
 use alloc::collections::VecDeque;
 
+use espbroker_mqtt::{FixedHeader, PacketId, PacketType, QoS};
+
 use crate::{
-    bytes::Bytes,
-    connection::Connection,
+    bridges::bit,
+    bytes::{Bytes, INLINE},
+    connection::{Connection, Peer},
     event::Output,
-    settings::{ANSWER_BYTES, STALL_TIME, Settings},
+    message::Message,
+    settings::{ANSWER_BYTES, Network, STALL_TIME, STALL_TIME_IN_NEED, Settings},
     time::Instant,
+    traffic::Retain,
+    websocket::WebSocket,
 };
 
 /// Outputs for which room is kept while there are none.
-const KEPT: usize = 32;
+const KEPT: usize = 8;
 
 /// Outputs to be polled, and when to look at the time again.
 pub(crate) struct Outbox {
     queue: VecDeque<Output>,
-    queue_bytes: usize,
-    /// The most that messages can take of one connection: the queue, or one message that is longer.
-    message_bytes: usize,
+    network: Bounds,
+    /// Bytes that the network holds for all connections, as [`Network::in_flight`] counts them.
+    in_flight: usize,
+    /// Packet bytes handed out since the broker was made.
+    pub(crate) bytes_sent: u64,
+    /// Bridges to which something was sent, as [`bit`]s.
+    pub(crate) spoken: u32,
+    /// Something waits although its own connection has room.
+    in_need: bool,
+    /// The same before the present round.
+    was_in_need: bool,
+    /// Some connection may have something that waits.
+    pub(crate) backlog: bool,
     /// No deadline of a connection is earlier.
     pub(crate) wake: Option<Instant>,
 }
 
-/// What a packet is, as far as room for it is concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Class {
-    /// A message at QoS 0, which may be dropped.
-    Message,
-    /// A retained message of a replay, which can wait: it leaves half of the room to live messages.
-    Replayed,
-    /// An answer to the client's own packet, which can neither be dropped nor wait.
-    Answer,
+struct Bounds {
+    window: usize,
+    in_flight: usize,
+    segment: usize,
+    /// The most that answers leave unsent for one connection.
+    answers: usize,
+}
+
+/// One delivery of a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Delivery {
+    /// QoS 0.
+    Once,
+    /// QoS 1 or 2, for the first time.
+    First(QoS, PacketId),
+    /// QoS 1 or 2 again, after the connection had broken (§4.4).
+    Again(QoS, PacketId),
 }
 
 impl Outbox {
     pub(crate) fn new(settings: &Settings) -> Self {
-        let queue_bytes = usize::try_from(settings.queue_bytes).unwrap_or(usize::MAX);
-        // A message goes out in a packet that is no longer than the one it came in.
-        let longest = usize::try_from(settings.packet_size).unwrap_or(usize::MAX);
+        let Network { window, in_flight, segment } = settings.network;
+        let size = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
+        // A message goes out in a packet that is hardly longer than the one it came in.
+        let longest = size(window).max(size(settings.packet_size));
         Self {
             queue: VecDeque::with_capacity(KEPT),
-            queue_bytes,
-            message_bytes: queue_bytes.max(longest),
+            network: Bounds {
+                window: size(window),
+                in_flight: size(in_flight),
+                segment: usize::from(segment),
+                answers: longest.saturating_add(ANSWER_BYTES),
+            },
+            in_flight: 0,
+            bytes_sent: 0,
+            spoken: 0,
+            in_need: false,
+            was_in_need: false,
+            backlog: false,
             wake: None,
         }
     }
 
-    /// May `length` more bytes wait for `connection`.
-    pub(crate) const fn has_room(&self, connection: &Connection, length: usize, class: Class) -> bool {
-        let limit = match class {
-            Class::Message => self.queue_bytes,
-            Class::Replayed => self.queue_bytes / 2,
-            Class::Answer => self.message_bytes.saturating_add(ANSWER_BYTES),
-        };
-        connection.unsent == 0 || connection.unsent.saturating_add(length) <= limit
+    /// Begins a round over all connections.
+    pub(crate) const fn begin_round(&mut self) {
+        self.was_in_need = self.in_need;
+        self.in_need = false;
+    }
+
+    /// May a message of `length` bytes be handed out for `connection`.
+    pub(crate) fn has_room(&mut self, connection: &Connection, length: usize) -> bool {
+        let unsent = connection.unsent.saturating_add(length);
+        if connection.unsent > 0 && unsent > self.network.window {
+            return false;
+        }
+        let more = self.charge(unsent).saturating_sub(self.charge(connection.unsent));
+        let fits = self.in_flight == 0 || self.in_flight.saturating_add(more) <= self.network.in_flight;
+        if !fits {
+            if !self.in_need && !self.was_in_need {
+                // The deadlines of all that hold the room are nearer now.
+                self.wake = Some(Instant(0));
+            }
+            self.in_need = true;
+        }
+        fits
+    }
+
+    /// May an answer of `length` bytes be handed out, which can neither be dropped nor wait.
+    pub(crate) const fn has_room_for_answer(&self, connection: &Connection, length: usize) -> bool {
+        connection.unsent == 0 || connection.unsent.saturating_add(length) <= self.network.answers
+    }
+
+    /// Bytes that the network takes for a connection with so many unsent.
+    const fn charge(&self, unsent: usize) -> usize {
+        match self.network.segment {
+            0 => unsent,
+            segment => unsent.div_ceil(segment).saturating_mul(segment),
+        }
+    }
+
+    /// How long a connection may take no bytes, ms.
+    pub(crate) const fn stall_time(&self) -> u64 {
+        if self.in_need { STALL_TIME_IN_NEED } else { STALL_TIME }
     }
 
     /// Hands out `bytes`, whether there is room or not.
     pub(crate) fn send(&mut self, connection: &mut Connection, bytes: Bytes, now: Instant) {
         if connection.unsent == 0 {
             connection.progress = now;
-            self.wake_at(now.after(STALL_TIME));
+            self.wake_at(now.after(self.stall_time()));
         }
+        if let Peer::Broker(bridge) = connection.peer {
+            self.spoken |= bit(bridge);
+        }
+        let before = self.charge(connection.unsent);
         connection.unsent = connection.unsent.saturating_add(bytes.len());
+        self.in_flight = (self.in_flight + self.charge(connection.unsent)).saturating_sub(before);
+        self.bytes_sent = self.bytes_sent.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         self.queue.push_back(Output::Send { connection: connection.id, bytes });
+    }
+
+    /// The network has taken `bytes`.
+    pub(crate) fn sent(&mut self, connection: &mut Connection, bytes: usize, now: Instant) {
+        let before = self.charge(connection.unsent);
+        connection.unsent = connection.unsent.saturating_sub(bytes);
+        connection.progress = now;
+        self.in_flight = (self.in_flight + self.charge(connection.unsent)).saturating_sub(before);
+    }
+
+    /// A connection is gone, and the network has given back what it held for it.
+    pub(crate) fn forget(&mut self, connection: &Connection) {
+        self.in_flight = self.in_flight.saturating_sub(self.charge(connection.unsent));
+    }
+
+    /// Bytes of the PUBLISH, with what wraps it, that [`Self::publish`] hands out.
+    pub(crate) fn publish_length(connection: &Connection, message: &Message, qos: QoS) -> usize {
+        let packet_id = if qos == QoS::AtMostOnce { 0 } else { 2 };
+        // The remaining length may need one byte more because of the identifier.
+        let extra = if packet_id > 0 { 3 } else { 0 };
+        let wrapping = if connection.websocket.is_some() { 4 } else { 0 };
+        message.length() + extra + wrapping
+    }
+
+    /// Hands out a message as a PUBLISH.
+    pub(crate) fn publish(
+        &mut self,
+        connection: &mut Connection,
+        message: &Message,
+        delivery: Delivery,
+        retain: Retain,
+        now: Instant,
+    ) {
+        if let (Delivery::Once, Retain::Live, None) = (delivery, retain, &connection.websocket) {
+            return self.send(connection, message.packet(), now);
+        }
+        let (topic, payload) = message.parts();
+        let (qos, packet_id, duplicate) = match delivery {
+            Delivery::Once => (QoS::AtMostOnce, None, 0),
+            Delivery::First(qos, packet_id) => (qos, Some(packet_id), 0),
+            Delivery::Again(qos, packet_id) => (qos, Some(packet_id), 0b1000),
+        };
+        let flags = duplicate | qos.number() << 1 | u8::from(retain == Retain::Retained);
+        let remaining = topic.len() + payload.len() + if packet_id.is_some() { 2 } else { 0 };
+        let Some(head) = publish_head(connection, flags, remaining) else { return };
+        self.send(connection, head, now);
+        self.send(connection, topic, now);
+        if let Some(packet_id) = packet_id {
+            self.send(connection, Bytes::join([&packet_id.value().to_be_bytes(), &[]]), now);
+        }
+        if !payload.is_empty() {
+            self.send(connection, payload, now);
+        }
     }
 
     pub(crate) fn push(&mut self, output: Output) {
@@ -88,4 +214,19 @@ impl Outbox {
     pub(crate) fn memory(&self) -> usize {
         self.queue.capacity() * size_of::<Output>()
     }
+}
+
+/// What precedes the topic: WebSocket header, if there is one, and fixed header. `None` never happens: a message
+/// that came in one packet fits in another.
+fn publish_head(connection: &Connection, flags: u8, remaining: usize) -> Option<Bytes> {
+    let header = FixedHeader::new(PacketType::Publish, flags, u32::try_from(remaining).ok()?).ok()?;
+    let mut head = [0; INLINE];
+    let mut start = 0;
+    if connection.websocket.is_some() {
+        let wrapping = WebSocket::data_header(usize::from(header.header_length) + remaining);
+        start = wrapping.len();
+        head.get_mut(..start)?.copy_from_slice(&wrapping);
+    }
+    let length = header.encode_to_slice(head.get_mut(start..)?).ok()?;
+    Some(Bytes::join([head.get(..start + length)?, &[]]))
 }

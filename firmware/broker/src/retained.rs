@@ -1,54 +1,51 @@
-//! [`Retained`]: the last retained message of each topic (MQTT 3.1.1 §3.3.1.3), as the packet to be sent.
+//! [`Retained`]: the last retained message of each topic (MQTT 3.1.1 §3.3.1.3), in the order in which they were set.
 //!
-//! Messages are kept in the order in which they were set. A [`Replay`] walks along that order in the pace of a
-//! slow subscriber: what is set or replaced after it began lies behind its end, because the subscriber gets that
-//! as a live message, and what is cleared is gone, so nothing outdated is sent late.
+//! Where messages outlive a restart, each knows whether it is in the store already; one that was cleared stays as an
+//! empty message, which nobody gets, until the store knows that, too.
 
-use alloc::{boxed::Box, rc::Rc, vec::Vec};
+use alloc::vec::Vec;
 
-use espbroker_mqtt::{Delivery, Packet, Publish, TopicFilter, TopicName, filter_matches};
+use espbroker_mqtt::{QoS, filter_matches};
 
-use crate::{bytes::encode_shared, settings::Settings};
+use crate::{message::Message, settings::Settings, store::Saving};
 
 /// Entries for which room is made at once.
 const GROWTH: usize = 4;
 
 /// Position in the order of setting; a new one for every message kept.
-type Sequence = u64;
+pub(crate) type Sequence = u64;
 
-struct Message {
+/// A retained message.
+pub(crate) struct Kept {
     sequence: Sequence,
-    packet: Rc<[u8]>,
-    /// Where in the packet the topic begins, and its length; the payload is what follows.
-    topic: (u8, u16),
+    pub(crate) message: Message,
+    pub(crate) qos: QoS,
+    stored: Stored,
 }
 
-impl Message {
-    fn new(sequence: Sequence, topic: TopicName<'_>, payload: &[u8]) -> Option<Self> {
-        let publish = Publish { topic, payload, retain: true, delivery: Delivery::AtMostOnce };
-        let packet = encode_shared(&Packet::Publish(publish)).ok()?;
-        let length = topic.as_str().len();
-        let start = packet.len().checked_sub(length + payload.len())?;
-        Some(Self { sequence, packet, topic: (u8::try_from(start).ok()?, u16::try_from(length).ok()?) })
-    }
-
-    fn topic(&self) -> &[u8] {
-        let start = usize::from(self.topic.0);
-        self.packet.get(start..start + usize::from(self.topic.1)).unwrap_or_default()
-    }
-
-    /// Bytes of topic and payload.
-    fn size(&self) -> usize {
-        self.packet.len().saturating_sub(usize::from(self.topic.0))
-    }
+/// Whether the store has the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// It has, or there is no store.
+    Yes,
+    /// It has something older, or nothing.
+    NotYet,
+    /// It has something older, which is to be cleared.
+    NotCleared,
 }
 
 /// Retained messages of all topics.
 #[derive(Default)]
 pub(crate) struct Retained {
-    messages: Vec<Message>,
+    messages: Vec<Kept>,
     next: Sequence,
+    /// Of topics and payloads.
     bytes: usize,
+    /// Messages that the store does not have as they are.
+    unsaved: usize,
+    cleared: usize,
+    /// Whether there is a store.
+    pub(crate) is_saved: bool,
 }
 
 /// A message could not be kept because of a limit.
@@ -56,108 +53,234 @@ pub(crate) struct Retained {
 pub(crate) struct Full;
 
 impl Retained {
-    /// Keeps `payload` for `topic` in place of what was kept before; an empty one only clears.
+    /// Keeps `message` in place of what was kept for its topic before; one without payload only clears.
     ///
     /// After an error nothing is kept for the topic: an old value would be taken for the new one.
-    pub(crate) fn set(
-        &mut self,
-        topic: TopicName<'_>,
-        payload: &[u8],
-        settings: &Settings,
-    ) -> Result<(), Full> {
-        let old = self.messages.iter().position(|message| message.topic() == topic.as_str().as_bytes());
-        if let Some(index) = old {
-            let old = self.messages.remove(index);
-            self.bytes -= old.size();
-        }
-        if payload.is_empty() {
-            if self.messages.capacity() - self.messages.len() > GROWTH || self.messages.is_empty() {
-                self.messages.shrink_to_fit();
-            }
-            return Ok(());
-        }
-        let size = topic.as_str().len() + payload.len();
+    pub(crate) fn set(&mut self, message: Message, qos: QoS, settings: &Settings) -> Result<(), Full> {
+        let old = self.remove(message.topic());
+        let clears = message.payload().is_empty();
         let limit = usize::try_from(settings.retained_bytes).unwrap_or(usize::MAX);
-        if self.messages.len() >= usize::from(settings.retained_messages) || self.bytes + size > limit {
-            return Err(Full);
+        let full =
+            self.count() >= usize::from(settings.retained_messages) || self.bytes + message.size() > limit;
+        if clears || full {
+            if self.is_saved && old == Old::Known {
+                // What the store has must go, whether the message was cleared or found no place.
+                if let Some(empty) = cleared(&message) {
+                    self.push(empty, QoS::AtMostOnce, Stored::NotCleared);
+                }
+            }
+            self.shrink();
+            return if clears { Ok(()) } else { Err(Full) };
         }
-        let message = Message::new(self.next, topic, payload).ok_or(Full)?;
+        let stored = if self.is_saved { Stored::NotYet } else { Stored::Yes };
+        self.push(message, qos, stored);
+        Ok(())
+    }
+
+    /// Keeps a message that the store has.
+    pub(crate) fn restore(&mut self, message: Message, qos: QoS, settings: &Settings) -> Result<(), Full> {
+        let is_saved = core::mem::replace(&mut self.is_saved, false);
+        let result = self.set(message, qos, settings);
+        self.is_saved = is_saved;
+        result
+    }
+
+    fn push(&mut self, message: Message, qos: QoS, stored: Stored) {
         if self.messages.len() == self.messages.capacity() {
             self.messages.reserve_exact(GROWTH);
         }
-        self.messages.push(message);
+        match stored {
+            Stored::Yes => {}
+            Stored::NotYet => self.unsaved += 1,
+            Stored::NotCleared => {
+                self.unsaved += 1;
+                self.cleared += 1;
+            }
+        }
+        if stored != Stored::NotCleared {
+            self.bytes += message.size();
+        }
+        self.messages.push(Kept { sequence: self.next, message, qos, stored });
         self.next += 1;
-        self.bytes += size;
-        Ok(())
+    }
+
+    fn remove(&mut self, topic: &[u8]) -> Old {
+        let Some(index) = self.messages.iter().position(|kept| kept.message.topic() == topic) else {
+            return Old::Unknown;
+        };
+        let old = self.messages.remove(index);
+        match old.stored {
+            Stored::Yes => {}
+            Stored::NotYet => self.unsaved -= 1,
+            Stored::NotCleared => {
+                self.unsaved -= 1;
+                self.cleared -= 1;
+            }
+        }
+        if old.stored != Stored::NotCleared {
+            self.bytes -= old.message.size();
+        }
+        Old::Known
+    }
+
+    fn shrink(&mut self) {
+        if self.messages.capacity() - self.messages.len() > GROWTH || self.messages.is_empty() {
+            self.messages.shrink_to_fit();
+        }
+    }
+
+    /// Gives the first message that the store does not have to `write`, if there is one.
+    pub(crate) fn save_next(&mut self, write: impl FnOnce(&Message, QoS) -> Saving) {
+        let Some(index) = self.messages.iter().position(|kept| kept.stored != Stored::Yes) else { return };
+        let Some(kept) = self.messages.get_mut(index) else { return };
+        if write(&kept.message, kept.qos) == Saving::Again {
+            return;
+        }
+        self.unsaved -= 1;
+        if kept.stored == Stored::NotCleared {
+            self.cleared -= 1;
+            self.messages.remove(index);
+            self.shrink();
+        } else {
+            kept.stored = Stored::Yes;
+        }
+    }
+
+    /// What is kept for a topic.
+    pub(crate) fn of(&self, topic: &[u8]) -> Option<&Kept> {
+        self.messages.iter().find(|kept| kept.stored != Stored::NotCleared && kept.message.topic() == topic)
+    }
+
+    /// The first message from position `next` to before `end` whose topic matches `filter`.
+    pub(crate) fn find(&self, filter: &[u8], next: Sequence, end: Sequence) -> Option<(Sequence, &Kept)> {
+        let start = self.messages.partition_point(|kept| kept.sequence < next);
+        self.messages
+            .iter()
+            .skip(start)
+            .take_while(|kept| kept.sequence < end)
+            .find(|kept| kept.stored != Stored::NotCleared && filter_matches(filter, kept.message.topic()))
+            .map(|kept| (kept.sequence, kept))
+    }
+
+    /// All messages kept.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Kept> {
+        self.messages.iter().filter(|kept| kept.stored != Stored::NotCleared)
+    }
+
+    /// Behind the last message.
+    pub(crate) const fn end(&self) -> Sequence {
+        self.next
     }
 
     /// Number of messages kept.
     pub(crate) const fn count(&self) -> usize {
-        self.messages.len()
+        self.messages.len() - self.cleared
+    }
+
+    /// Bytes of the topics and payloads kept.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Number of messages that the store does not have as they are.
+    pub(crate) const fn unsaved(&self) -> usize {
+        self.unsaved
     }
 
     /// Heap bytes in use.
     pub(crate) fn memory(&self) -> usize {
-        // A shared packet carries its two reference counts.
-        let packets = self.messages.iter().map(|message| size_of::<[usize; 2]>() + message.packet.len());
-        self.messages.capacity() * size_of::<Message>() + packets.sum::<usize>()
+        self.messages.capacity() * size_of::<Kept>()
+            + self.messages.iter().map(|kept| kept.message.share()).sum::<usize>()
     }
 }
 
-/// Delivery of retained messages for one new subscription, under way.
-pub(crate) struct Replay {
-    filter: Box<str>,
-    next: Sequence,
-    end: Sequence,
+/// What was there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Old {
+    Known,
+    Unknown,
 }
 
-impl Replay {
-    /// All that is kept now and matches `filter`; `None` when there is nothing.
-    pub(crate) fn new(filter: TopicFilter<'_>, retained: &Retained) -> Option<Self> {
-        let replay = Self { filter: filter.as_str().into(), next: 0, end: retained.next };
-        replay.peek(retained).map(|message| message.0).map(|next| Self { next, ..replay })
+/// The topic of `message` without payload.
+fn cleared(message: &Message) -> Option<Message> {
+    let topic = core::str::from_utf8(message.topic()).ok()?;
+    Message::new(espbroker_mqtt::TopicName::new(topic).ok()?, &[])
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::String;
+
+    use espbroker_mqtt::TopicName;
+
+    use super::*;
+
+    fn message(topic: &str, payload: &[u8]) -> Message {
+        Message::new(TopicName::new(topic).unwrap(), payload).unwrap()
     }
 
-    fn peek<'a>(&self, retained: &'a Retained) -> Option<(Sequence, &'a Rc<[u8]>)> {
-        let start = retained.messages.partition_point(|message| message.sequence < self.next);
-        retained
-            .messages
-            .iter()
-            .skip(start)
-            .take_while(|message| message.sequence < self.end)
-            .find(|message| filter_matches(self.filter.as_bytes(), message.topic()))
-            .map(|message| (message.sequence, &message.packet))
+    fn set(retained: &mut Retained, topic: &str, payload: &[u8]) {
+        let _ = retained.set(message(topic, payload), QoS::AtMostOnce, &Settings::default());
     }
 
-    /// The packet to be sent next, once `admit` agrees to its length.
-    pub(crate) fn next(&mut self, retained: &Retained, admit: impl Fn(usize) -> bool) -> Next {
-        match self.peek(retained) {
-            None => Next::Done,
-            Some((sequence, packet)) if admit(packet.len()) => {
-                self.next = sequence + 1;
-                Next::Packet(Rc::clone(packet))
-            }
-            Some(_) => Next::NoRoom,
+    fn save_all(retained: &mut Retained) -> String {
+        let mut saved = String::new();
+        while retained.unsaved() > 0 {
+            // What is not saved yet is offered again, first of all.
+            let mut offered = None;
+            retained.save_next(|message, _| {
+                offered = Some(message.topic().to_vec());
+                Saving::Again
+            });
+            retained.save_next(|message, _| {
+                assert_eq!(offered.as_deref(), Some(message.topic()));
+                let text = [message.topic(), b"=", message.payload(), b" "].concat();
+                saved.push_str(core::str::from_utf8(&text).unwrap());
+                Saving::Over
+            });
         }
+        saved
     }
 
-    /// Is it for exactly this filter.
-    pub(crate) fn is_for(&self, filter: TopicFilter<'_>) -> bool {
-        *self.filter == *filter.as_str()
+    #[test]
+    fn the_store_is_told_of_the_last_value_only_and_of_what_was_cleared() {
+        let mut retained = Retained { is_saved: true, ..Retained::default() };
+        set(&mut retained, "a", b"1");
+        set(&mut retained, "b", b"1");
+        set(&mut retained, "a", b"2");
+        assert_eq!(retained.unsaved(), 2);
+        assert_eq!(save_all(&mut retained), "b=1 a=2 ");
+        assert_eq!(save_all(&mut retained), "");
+        set(&mut retained, "b", b"");
+        assert_eq!((retained.count(), retained.unsaved()), (1, 1));
+        assert!(retained.of(b"b").is_none());
+        assert_eq!(save_all(&mut retained), "b= ");
+        set(&mut retained, "c", b"");
+        assert_eq!(retained.unsaved(), 0, "nothing was kept and nothing is cleared");
+        set(&mut retained, "a", b"");
+        set(&mut retained, "a", b"3");
+        assert_eq!(save_all(&mut retained), "a=3 ");
+        set(&mut retained, "a", b"");
+        assert_eq!((save_all(&mut retained), retained.memory()), (String::from("a= "), 0));
     }
 
-    /// Heap bytes in use.
-    pub(crate) const fn memory(&self) -> usize {
-        self.filter.len()
+    #[test]
+    fn a_message_that_finds_no_place_is_taken_from_the_store_as_well() {
+        let mut retained = Retained { is_saved: true, ..Retained::default() };
+        let settings = Settings { retained_bytes: 10, ..Settings::default() };
+        assert_eq!(retained.set(message("a", b"1"), QoS::AtMostOnce, &settings), Ok(()));
+        assert_eq!(save_all(&mut retained), "a=1 ");
+        assert_eq!(retained.set(message("a", &[b'x'; 10]), QoS::AtMostOnce, &settings), Err(Full));
+        assert_eq!(
+            (save_all(&mut retained), retained.count(), retained.bytes()),
+            (String::from("a= "), 0, 0)
+        );
     }
-}
 
-/// What [`Replay::next`] found.
-pub(crate) enum Next {
-    /// To be sent now.
-    Packet(Rc<[u8]>),
-    /// To be asked again when there is room.
-    NoRoom,
-    /// Everything was sent.
-    Done,
+    #[test]
+    fn what_comes_from_the_store_need_not_go_there() {
+        let mut retained = Retained { is_saved: true, ..Retained::default() };
+        assert_eq!(retained.restore(message("a", b"1"), QoS::AtLeastOnce, &Settings::default()), Ok(()));
+        assert_eq!((retained.unsaved(), retained.count()), (0, 1));
+    }
 }

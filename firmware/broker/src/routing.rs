@@ -1,85 +1,212 @@
 //! The way of a message from its publisher to its subscribers (MQTT 3.1.1 §3.3, §4.3).
 
-use alloc::rc::Rc;
-
-use espbroker_mqtt::{Delivery, Packet, Publish, TopicName};
+use espbroker_mqtt::{Delivery as Received, Packet, Publish, QoS, TopicName};
 
 use crate::{
     access::Access,
     broker::Broker,
-    bytes::{Bytes, encode_shared},
-    counters::{add, increment},
-    event::{CloseReason, ConnectionId},
-    outbox::Class,
-    settings::UNRELEASED_MESSAGES,
+    connection::{Connection, Peer},
+    counters::{Counters, add, increment},
+    event::{BridgeId, CloseReason, ConnectionId},
+    message::{Message, OVERHEAD},
+    outbox::{Delivery, Outbox},
+    permission::Wish,
+    room::{Need, Room},
+    session::Session,
+    settings::{Settings, UNRELEASED_MESSAGES},
     subscriptions::HashedTopic,
     time::Instant,
+    traffic::{Retain, Traffic, Waiting},
 };
+
+/// Where a message comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The broker itself, or a will.
+    Here,
+    /// A client; it does not get the message back if it is a bridge.
+    Client(ConnectionId),
+    /// The remote end of a bridge, which must not get it back.
+    Bridge(BridgeId),
+}
+
+/// There is no memory for a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoMemory;
 
 impl<A: Access> Broker<A> {
     /// Takes a message from a client and acknowledges it.
     pub(crate) fn publish(&mut self, id: ConnectionId, publish: &Publish<'_>, now: Instant) {
-        let acknowledgement = match publish.delivery {
-            Delivery::AtMostOnce => None,
-            Delivery::AtLeastOnce { packet_id, .. } => Some(Packet::Puback(packet_id)),
-            Delivery::ExactlyOnce { packet_id, .. } => Some(Packet::Pubrec(packet_id)),
+        let (acknowledgement, exactly_once) = match publish.delivery {
+            Received::AtMostOnce => (None, None),
+            Received::AtLeastOnce { packet_id, .. } => (Some(Packet::Puback(packet_id)), None),
+            Received::ExactlyOnce { packet_id, .. } => (Some(Packet::Pubrec(packet_id)), Some(packet_id)),
         };
-        let mut duplicate = false;
-        if let Delivery::ExactlyOnce { packet_id, .. } = publish.delivery
-            && let Some(session) = self.find(id).and_then(|connection| connection.session.as_deref_mut())
-        {
-            // §4.3.3: until PUBREL the identifier names the same message, whatever DUP says.
-            duplicate = session.unreleased.contains(&packet_id);
-            if !duplicate {
-                if session.unreleased.len() >= UNRELEASED_MESSAGES {
-                    return self.close(id, CloseReason::TooManyUnreleased, now);
-                }
-                session.unreleased.push(packet_id);
-            }
-        }
+        let Self { connections, access, .. } = self;
+        let Some(connection) = connections.iter().find(|connection| connection.id == id) else { return };
+        let peer = connection.peer;
+        let Some(session) = connection.session.as_deref() else { return };
+        // §4.3.3: until PUBREL the identifier names the same message, whatever DUP says.
+        let duplicate = exactly_once.is_some_and(|packet_id| {
+            session.traffic.as_ref().is_some_and(|traffic| traffic.unreleased.contains(&packet_id))
+        });
         if duplicate {
             increment(&mut self.counters.duplicates);
         } else {
+            if exactly_once.is_some()
+                && session
+                    .traffic
+                    .as_ref()
+                    .is_some_and(|traffic| traffic.unreleased.len() >= UNRELEASED_MESSAGES)
+            {
+                return self.close(id, CloseReason::TooManyUnreleased, now);
+            }
+            let allowed = !session.restricted
+                || session.subject(access).may(Wish::Write, publish.topic.as_str().as_bytes());
+            let retain = if publish.retain { Retain::Retained } else { Retain::Live };
             add(&mut self.counters.messages_received, 1);
-            self.route(publish.topic, publish.payload, publish.retain, now);
+            let taken = match peer {
+                Peer::Broker(bridge) => self.bridge_publish(bridge, publish, now),
+                Peer::Client if publish.topic.is_reserved() => {
+                    // §4.7.2: `$` topics are the server's own.
+                    increment(&mut self.counters.reserved_topics);
+                    Ok(())
+                }
+                Peer::Client if !allowed => {
+                    // §3.3.5: acknowledged, because 3.1.1 has no word for a refusal.
+                    increment(&mut self.counters.publishes_denied);
+                    Ok(())
+                }
+                Peer::Client => {
+                    let qos = publish.delivery.qos();
+                    self.route(publish.topic, publish.payload, qos, retain, Origin::Client(id), now)
+                }
+            };
+            if taken.is_err() && acknowledgement.is_some() {
+                // Without an acknowledgement it is sent again.
+                return self.close(id, CloseReason::NoMemory, now);
+            }
+            if let Some(packet_id) = exactly_once
+                && let Some(session) = self.find(id).and_then(|connection| connection.session.as_deref_mut())
+            {
+                session.traffic().unreleased.push(packet_id);
+            }
         }
         if let Some(packet) = acknowledgement {
             self.answer(id, &packet, now);
         }
     }
 
-    /// Keeps a retained message and gives the message to every client with a matching subscription, once.
-    pub(crate) fn route(&mut self, topic: TopicName<'_>, payload: &[u8], retain: bool, now: Instant) {
-        if topic.is_reserved() {
-            // §4.7.2: `$` topics are the server's own.
-            return increment(&mut self.counters.reserved_topics);
-        }
-        if retain && self.retained.set(topic, payload, &self.settings).is_err() {
-            increment(&mut self.counters.retained_refused);
+    /// Keeps a retained message and gives the message to every client with a matching subscription, once, at the
+    /// highest QoS of those (§3.3.5).
+    ///
+    /// # Errors
+    /// There was no memory for it; nobody got it and nothing is kept.
+    pub(crate) fn route(
+        &mut self,
+        topic: TopicName<'_>,
+        payload: &[u8],
+        qos: QoS,
+        retain: Retain,
+        origin: Origin,
+        now: Instant,
+    ) -> Result<(), NoMemory> {
+        let Self { connections, away, retained, settings, counters, room, outbox, access, .. } = self;
+        let mut made: Option<Message> = None;
+        let mut make = |room: &mut Room, counters: &mut Counters| match &made {
+            Some(message) => Ok(message.clone()),
+            None => {
+                // A little more than the packet will take.
+                let length = topic.as_str().len() + payload.len() + OVERHEAD + 9;
+                if !room.take(length, Need::Service) {
+                    add(&mut counters.messages_dropped, 1);
+                    return Err(NoMemory);
+                }
+                let message = Message::new(topic, payload).ok_or(NoMemory)?;
+                Ok(made.insert(message).clone())
+            }
+        };
+        if retain == Retain::Retained {
+            let message = make(room, counters)?;
+            if retained.set(message, qos, settings).is_err() {
+                increment(&mut counters.retained_refused);
+            }
         }
         let hashed = HashedTopic::new(topic);
-        let mut shared: Option<Rc<[u8]>> = None;
-        for connection in &mut self.connections {
-            if !connection.session.as_ref().is_some_and(|session| session.subscriptions.matches(hashed)) {
+        for connection in connections.iter_mut() {
+            let Some(session) = connection.session.as_deref() else { continue };
+            let Some(granted) = session.subscriptions.matches(hashed) else { continue };
+            if session.restricted && !session.subject(access).may(Wish::Read, topic.as_str().as_bytes()) {
                 continue;
             }
-            let packet = match &shared {
-                Some(packet) => Rc::clone(packet),
-                None => {
-                    // §3.3.1.3: RETAIN is 0 for a subscription that was there before the message.
-                    let publish = Publish { topic, payload, retain: false, delivery: Delivery::AtMostOnce };
-                    // It came in a packet that was longer or as long, so there is always room for its length.
-                    let Ok(packet) = encode_shared(&Packet::Publish(publish)) else { return };
-                    Rc::clone(shared.insert(packet))
-                }
-            };
-            if self.outbox.has_room(connection, packet.len(), Class::Message) {
-                add(&mut self.counters.messages_sent, 1);
-                add(&mut self.counters.bytes_sent, packet.len());
-                self.outbox.send(connection, Bytes::from(packet), now);
-            } else {
-                add(&mut self.counters.messages_dropped, 1);
+            if session.is_bridge && origin == Origin::Client(connection.id) {
+                continue;
             }
+            // §3.3.1.3: RETAIN is 0 for a subscription that was there before the message.
+            let retain = if session.is_bridge { retain } else { Retain::Live };
+            let message = make(room, counters)?;
+            let waiting = Waiting { message, qos: qos.min(granted), retain };
+            Post { outbox, room, counters, settings }.deliver(connection, waiting, now);
+        }
+        if qos != QoS::AtMostOnce {
+            for session in away.iter_mut() {
+                let granted = session.subscriptions.matches(hashed);
+                let Some(granted) = granted.filter(|granted| *granted != QoS::AtMostOnce) else { continue };
+                if session.restricted && !session.subject(access).may(Wish::Read, topic.as_str().as_bytes()) {
+                    continue;
+                }
+                let retain = if session.is_bridge { retain } else { Retain::Live };
+                let message = make(room, counters)?;
+                let waiting = Waiting { message, qos: qos.min(granted), retain };
+                Post { outbox, room, counters, settings }.queue(session, waiting);
+            }
+        }
+        self.route_out(topic, payload, qos, retain, origin, now);
+        Ok(())
+    }
+}
+
+/// What it takes to deliver a message.
+pub(crate) struct Post<'a> {
+    pub(crate) outbox: &'a mut Outbox,
+    pub(crate) room: &'a mut Room,
+    pub(crate) counters: &'a mut Counters,
+    pub(crate) settings: &'a Settings,
+}
+
+impl Post<'_> {
+    /// Hands a message out at once if nothing is before it and there is room, else lets it wait, or drops it.
+    pub(crate) fn deliver(&mut self, connection: &mut Connection, waiting: Waiting, now: Instant) {
+        let Some(idle) = connection.session.as_ref().map(|session| session.is_idle()) else { return };
+        let at_once = waiting.qos == QoS::AtMostOnce
+            && idle
+            && self
+                .outbox
+                .has_room(connection, Outbox::publish_length(connection, &waiting.message, QoS::AtMostOnce));
+        if at_once {
+            add(&mut self.counters.messages_sent, 1);
+            self.outbox.publish(connection, &waiting.message, Delivery::Once, waiting.retain, now);
+        } else if let Some(session) = connection.session.as_deref_mut() {
+            self.queue(session, waiting);
+            self.outbox.backlog = true;
+        }
+    }
+
+    /// Lets a message wait, or drops it when too much waits already.
+    pub(crate) fn queue(&mut self, session: &mut Session, waiting: Waiting) {
+        let limit = usize::try_from(self.settings.queue_bytes).unwrap_or(usize::MAX);
+        let (held, bytes) =
+            session.traffic.as_ref().map_or((0, 0), |traffic| (traffic.held(), traffic.held_bytes));
+        let fits = held == 0
+            || (held < usize::from(self.settings.queue_messages)
+                && bytes.saturating_add(waiting.message.length()) <= limit);
+        let need = if waiting.qos == QoS::AtMostOnce { Need::Growth } else { Need::Service };
+        let fixed = if session.traffic.is_none() { size_of::<Traffic>() } else { 0 };
+        // Twice, because a full queue doubles.
+        if fits && self.room.take(fixed + 2 * size_of::<Waiting>(), need) {
+            session.traffic().wait(waiting);
+        } else {
+            add(&mut self.counters.messages_dropped, 1);
         }
     }
 }

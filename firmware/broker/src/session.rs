@@ -1,36 +1,91 @@
 //! [`Session`]: the state that MQTT 3.1.1 §4.1 calls the session, apart from the connection that it lives on.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::boxed::Box;
 
 use espbroker_mqtt::PacketId;
 
-use crate::{retained::Replay, subscriptions::Subscriptions};
+use crate::{
+    access::{Access, UserId},
+    permission::Subject,
+    subscriptions::Subscriptions,
+    traffic::Traffic,
+};
 
 /// What the broker knows of a client by its identifier.
 pub(crate) struct Session {
     pub(crate) client_id: Box<str>,
     pub(crate) subscriptions: Subscriptions,
-    /// QoS 2 messages delivered whose PUBREL has not come (§4.3.3, method B).
-    pub(crate) unreleased: Vec<PacketId>,
-    /// Retained messages still to be sent for new subscriptions, in the order of those.
-    pub(crate) replays: Vec<Replay>,
+    /// `None` while nothing is on its way.
+    pub(crate) traffic: Option<Box<Traffic>>,
+    /// The last identifier given to a message for the client.
+    last_packet_id: u16,
+    pub(crate) user: Option<UserId>,
+    /// Whether its user has permissions to be looked at.
+    pub(crate) restricted: bool,
+    pub(crate) durability: Durability,
+    /// The client is another broker's bridge and said so: it does not get its own messages back, and RETAIN stays as
+    /// it was published, as mosquitto does it.
+    pub(crate) is_bridge: bool,
+}
+
+/// What becomes of a session when its connection ends (§3.1.2.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// It ends as well.
+    Clean,
+    /// It waits for the client.
+    Persistent,
 }
 
 impl Session {
-    pub(crate) fn new(client_id: Box<str>) -> Self {
+    pub(crate) fn new(client_id: Box<str>, durability: Durability) -> Self {
         Self {
             client_id,
             subscriptions: Subscriptions::default(),
-            unreleased: Vec::new(),
-            replays: Vec::new(),
+            traffic: None,
+            last_packet_id: 0,
+            user: None,
+            restricted: false,
+            durability,
+            is_bridge: false,
         }
     }
 
-    /// Forgets the identifier, which the client may then use for a new message.
-    pub(crate) fn release(&mut self, packet_id: PacketId) {
-        self.unreleased.retain(|unreleased| *unreleased != packet_id);
-        if self.unreleased.is_empty() {
-            self.unreleased = Vec::new();
+    /// What is on its way, from now on if need be.
+    pub(crate) fn traffic(&mut self) -> &mut Traffic {
+        self.traffic.get_or_insert_default()
+    }
+
+    /// Gives back what an empty [`Traffic`] takes.
+    pub(crate) fn settle(&mut self) {
+        if self.traffic.as_ref().is_some_and(|traffic| traffic.is_empty()) {
+            self.traffic = None;
+        }
+    }
+
+    /// May a message be handed out without regard to others.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.traffic.as_ref().is_none_or(|traffic| !traffic.is_sending())
+    }
+
+    /// An identifier that no message in flight has (§2.3.1). There are never so many in flight that none is free.
+    pub(crate) fn next_packet_id(&mut self) -> PacketId {
+        loop {
+            self.last_packet_id = self.last_packet_id.wrapping_add(1);
+            let used = |packet_id| self.traffic.as_ref().is_some_and(|traffic| traffic.uses(packet_id));
+            if let Some(packet_id) = PacketId::new(self.last_packet_id).filter(|packet_id| !used(*packet_id))
+            {
+                return packet_id;
+            }
+        }
+    }
+
+    /// The client as its permissions see it.
+    pub(crate) fn subject<'a>(&'a self, access: &'a impl Access) -> Subject<'a> {
+        Subject {
+            permissions: if self.restricted { access.permissions(self.user) } else { &[] },
+            user_name: self.user.map(|user| access.user_name(user)),
+            client_id: &self.client_id,
         }
     }
 
@@ -39,8 +94,6 @@ impl Session {
         size_of::<Self>()
             + self.client_id.len()
             + self.subscriptions.memory()
-            + self.unreleased.capacity() * size_of::<PacketId>()
-            + self.replays.capacity() * size_of::<Replay>()
-            + self.replays.iter().map(Replay::memory).sum::<usize>()
+            + self.traffic.as_ref().map_or(0, |traffic| traffic.memory())
     }
 }

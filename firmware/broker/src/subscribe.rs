@@ -7,19 +7,19 @@ use espbroker_mqtt::{Packet, QoS, ReturnCodes, Suback, SubackCode, Subscribe, To
 use crate::{
     access::Access,
     broker::Broker,
-    bytes::Bytes,
-    counters::{add, increment},
+    counters::increment,
     event::ConnectionId,
-    outbox::Class,
-    retained::{Next, Replay},
+    replay::Replay,
+    room::{Need, Room},
     session::Session,
     settings::{FILTER_BYTES_PER_SUBSCRIPTION, Settings},
     time::Instant,
+    traffic::Traffic,
 };
 
 impl<A: Access> Broker<A> {
     pub(crate) fn subscribe(&mut self, id: ConnectionId, subscribe: &Subscribe<'_>, now: Instant) {
-        let Self { settings, connections, retained, counters, .. } = self;
+        let Self { settings, connections, retained, counters, access, room, .. } = self;
         let Some(session) = connections
             .iter_mut()
             .find(|connection| connection.id == id)
@@ -30,67 +30,79 @@ impl<A: Access> Broker<A> {
         let mut codes = Vec::new();
         for subscription in subscribe.subscriptions.iter() {
             let filter = subscription.filter;
-            if !add_subscription(session, filter, settings) {
+            if !session.subject(access).may_subscribe(filter) {
+                increment(&mut counters.subscriptions_denied);
+                codes.push(SubackCode::Failure.number());
+            } else if !add_subscription(session, filter, subscription.qos, settings, room) {
                 increment(&mut counters.subscriptions_refused);
                 codes.push(SubackCode::Failure.number());
-                continue;
+            } else {
+                start_replay(session, filter, subscription.qos, |filter, qos| {
+                    Replay::new(filter, qos, retained)
+                        .filter(|_| room.take(size_of::<Traffic>() + filter.as_str().len(), Need::Growth))
+                });
+                codes.push(SubackCode::Granted(subscription.qos).number());
             }
-            // §3.8.4: also a repeated subscription gets the retained messages again.
-            session.replays.retain(|replay| !replay.is_for(filter));
-            session.replays.extend(Replay::new(filter, retained));
-            // §3.8.4: the server may grant a lower QoS than was asked for.
-            codes.push(SubackCode::Granted(QoS::AtMostOnce).number());
         }
+        self.outbox.backlog |= !session.is_idle();
         let Ok(return_codes) = ReturnCodes::new(&codes) else { return };
         self.answer(id, &Packet::Suback(Suback { packet_id: subscribe.packet_id, return_codes }), now);
-        self.replay(id, now);
+        for (subscription, code) in subscribe.subscriptions.iter().zip(&codes) {
+            if *code != SubackCode::Failure.number() {
+                self.show_system(id, subscription.filter, now);
+            }
+        }
     }
 
     pub(crate) fn unsubscribe(&mut self, id: ConnectionId, unsubscribe: &Unsubscribe<'_>, now: Instant) {
         if let Some(session) = self.find(id).and_then(|connection| connection.session.as_deref_mut()) {
             for filter in unsubscribe.filters.iter() {
                 session.subscriptions.remove(filter);
-                session.replays.retain(|replay| !replay.is_for(filter));
+                if let Some(traffic) = session.traffic.as_deref_mut() {
+                    traffic.replays.retain(|replay| !replay.is_for(filter));
+                }
             }
+            session.settle();
         }
         self.answer(id, &Packet::Unsuback(unsubscribe.packet_id), now);
     }
+}
 
-    /// Goes on with retained messages for new subscriptions, as far as there is room.
-    pub(crate) fn replay(&mut self, id: ConnectionId, now: Instant) {
-        let Self { connections, retained, outbox, counters, .. } = self;
-        let Some(connection) = connections.iter_mut().find(|connection| connection.id == id) else { return };
-        let Some(mut session) = connection.session.take() else { return };
-        while let Some(replay) = session.replays.first_mut() {
-            match replay.next(retained, |length| outbox.has_room(connection, length, Class::Replayed)) {
-                Next::Packet(packet) => {
-                    add(&mut counters.messages_sent, 1);
-                    add(&mut counters.bytes_sent, packet.len());
-                    outbox.send(connection, Bytes::from(packet), now);
-                }
-                Next::NoRoom => break,
-                Next::Done => {
-                    session.replays.remove(0);
-                }
-            }
-        }
-        if session.replays.is_empty() {
-            session.replays = Vec::new();
-        }
-        connection.session = Some(session);
+/// Begins with the retained messages for a subscription, from the start also for a repeated one (§3.8.4).
+fn start_replay(
+    session: &mut Session,
+    filter: TopicFilter<'_>,
+    qos: QoS,
+    replay: impl FnOnce(TopicFilter<'_>, QoS) -> Option<Replay>,
+) {
+    if let Some(traffic) = session.traffic.as_deref_mut() {
+        traffic.replays.retain(|replay| !replay.is_for(filter));
+    }
+    if let Some(replay) = replay(filter, qos) {
+        session.traffic().replays.push(replay);
     }
 }
 
-/// Adds a subscription unless it is there; `false` when that would break a limit.
-fn add_subscription(session: &mut Session, filter: TopicFilter<'_>, settings: &Settings) -> bool {
-    if session.subscriptions.contains(filter) {
+/// Adds or changes a subscription; `false` when that would break a limit.
+fn add_subscription(
+    session: &mut Session,
+    filter: TopicFilter<'_>,
+    qos: QoS,
+    settings: &Settings,
+    room: &mut Room,
+) -> bool {
+    if session.subscriptions.grant(filter, qos) {
         return true;
     }
     let limit = usize::from(settings.subscriptions_per_client);
     let (count, bytes) = session.subscriptions.totals();
-    let fits = count < limit && bytes + filter.as_str().len() <= limit * FILTER_BYTES_PER_SUBSCRIPTION;
+    let length = filter.as_str().len();
+    let fits = count < limit
+        && bytes + length <= limit * FILTER_BYTES_PER_SUBSCRIPTION
+        // The list is moved to make it longer.
+        && room.take(session.subscriptions.memory() + length, Need::Growth);
     if fits {
-        session.subscriptions.add(filter);
+        session.subscriptions.add(filter, qos);
     }
     fits
 }

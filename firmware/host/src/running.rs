@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    hash::{BuildHasher as _, RandomState},
     io,
     net::IpAddr,
     panic,
@@ -13,7 +14,7 @@ use std::{
 };
 
 use espbroker_config::image::Target;
-use espbroker_node::{BootInfo, Heap, status::ResetCause};
+use espbroker_node::{BootInfo, Heap, Network, status::ResetCause};
 use mio::{Poll, Waker};
 
 use crate::{
@@ -25,6 +26,12 @@ use crate::{
 
 /// Bytes of console output kept for a reader; the oldest go first, as on a serial line that nobody listens to.
 const CONSOLE_BYTES: usize = 65_536;
+
+/// Bytes of the heap that are never given away, as on the chip, unless the heap is small.
+const HEAP_FLOOR: u32 = 10_000;
+
+/// What an operating system takes without a second thought.
+const NETWORK: Network = Network { window: 16_384, in_flight: u32::MAX, segment: 0 };
 
 /// What a device is made of.
 pub struct HostOptions {
@@ -77,7 +84,15 @@ impl Host {
         let of_thread = Arc::clone(&shared);
         let run = move || {
             let HostOptions { flash, radio, bind, ports, target, mac, reset, heap } = options;
-            let info = BootInfo { reset, mac, target, heap: Heap::Budget(heap) };
+            let info = BootInfo {
+                reset,
+                mac,
+                target,
+                heap: Heap::Budget(heap),
+                heap_floor: (heap / 4).min(HEAP_FLOOR),
+                network: NETWORK,
+                seed: RandomState::new().hash_one(mac),
+            };
             let restart = Pump::new(poll, Arc::clone(&of_thread), flash, radio, bind, ports, info)?.run()?;
             // Its sockets are closed and its flash is dropped by now.
             of_thread.restart.store(restart == Restart::Wanted, Ordering::Release);

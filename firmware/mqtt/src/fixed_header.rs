@@ -1,6 +1,9 @@
 //! [`FixedHeader`]: packet type, flags and remaining length (MQTT 3.1.1 §2.2), parsed from a stream.
 
-use crate::{malformed::Malformed, writer::EncodeError};
+use crate::{
+    malformed::Malformed,
+    writer::{EncodeError, Writer},
+};
 
 /// Largest remaining length that four bytes can say (§2.2.3).
 pub const REMAINING_LENGTH_MAX: u32 = 268_435_455;
@@ -118,6 +121,27 @@ impl FixedHeader {
         if rest.len() < 4 { Ok(None) } else { Err(Malformed::RemainingLength) }
     }
 
+    /// The header of a packet with `remaining_length` bytes behind it, which are 0 to [`REMAINING_LENGTH_MAX`].
+    ///
+    /// # Errors
+    /// [`EncodeError::PacketTooLong`].
+    pub fn new(packet_type: PacketType, flags: u8, remaining_length: u32) -> Result<Self, EncodeError> {
+        let size = remaining_length_size(remaining_length)?;
+        let header_length = u8::try_from(1 + size).map_err(|_| EncodeError::PacketTooLong)?;
+        Ok(Self { packet_type, flags, remaining_length, header_length })
+    }
+
+    /// Writes the header to the front of `buffer` and returns its length.
+    ///
+    /// # Errors
+    /// [`EncodeError::BufferTooSmall`].
+    pub fn encode_to_slice(&self, buffer: &mut [u8]) -> Result<usize, EncodeError> {
+        let writer = &mut Writer::new(buffer);
+        writer.byte((self.packet_type as u8) << 4 | self.flags)?;
+        writer.remaining_length(self.remaining_length)?;
+        Ok(usize::from(self.header_length))
+    }
+
     /// Bytes of the whole packet.
     pub const fn packet_length(&self) -> u32 {
         self.remaining_length + self.header_length as u32
@@ -159,6 +183,10 @@ mod tests {
             assert_eq!(usize::from(header.header_length), packet.len());
             assert_eq!(remaining_length_size(length), Ok(bytes.len()));
             assert_eq!(FixedHeader::parse(&packet[..packet.len() - 1]), Ok(None));
+            assert_eq!(FixedHeader::new(PacketType::Publish, 0, length), Ok(header));
+            let mut buffer = [0; FixedHeader::LENGTH_MAX];
+            assert_eq!(header.encode_to_slice(&mut buffer), Ok(packet.len()));
+            assert_eq!(buffer[..packet.len()], packet[..]);
         }
     }
 

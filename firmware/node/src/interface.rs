@@ -6,7 +6,7 @@
 use alloc::{string::String, vec::Vec};
 use core::net::IpAddr;
 
-pub use espbroker_broker::{BridgeId, Bytes, ConnectionId, OpenFailure};
+pub use espbroker_broker::{BridgeId, Bytes, ConnectionId, Network, OpenFailure};
 use espbroker_config::{
     image::Target,
     model::{Config, Wifi},
@@ -29,6 +29,12 @@ pub struct BootInfo {
     pub target: Target,
     /// Memory left for connections and messages.
     pub heap: Heap,
+    /// Bytes of it that are never given away, for the network stack and the radio.
+    pub heap_floor: u32,
+    /// What the network may be given at once.
+    pub network: Network,
+    /// Any number, another one at each start; makes pauses differ from device to device.
+    pub seed: u64,
 }
 
 /// Where the figures of the heap come from.

@@ -22,8 +22,7 @@
 //! config and `online` what follows: [`wifi`] joins, `access_point` falls back, `server` listens and holds the broker.
 //! Losing the network goes back to the join; the broker and its retained messages stay.
 //!
-//! Left out so far: bridge, WebSocket, plug, cluster, and changing the config over the network. A configured WebSocket
-//! port is reported as not supported, and the device does not call itself ready then.
+//! Left out so far: plug, cluster, and changing the config over the network.
 #![no_std]
 
 extern crate alloc;
@@ -31,11 +30,13 @@ extern crate alloc;
 mod access;
 pub mod access_point;
 mod console;
+mod heap;
 pub mod interface;
+pub mod listeners;
 mod measure;
 mod node;
 mod online;
-pub mod server;
+mod server;
 mod settings;
 pub mod status;
 #[cfg(test)]
@@ -43,7 +44,7 @@ mod test_flash;
 pub mod wifi;
 
 pub use interface::{
-    BootInfo, BridgeId, Bytes, ConnectionId, Heap, Input, OpenFailure, Output, RadioCommand,
+    BootInfo, BridgeId, Bytes, ConnectionId, Heap, Input, Network, OpenFailure, Output, RadioCommand,
 };
 pub use node::Node;
 pub use wifi::StationEvent;

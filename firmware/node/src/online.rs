@@ -11,7 +11,8 @@ use espbroker_config::model::{Config, Wifi};
 use crate::{
     Instant,
     access_point::AccessPoint,
-    interface::{BootInfo, Heap, Input, Output, RadioCommand},
+    heap::HeapGauge,
+    interface::{BootInfo, Input, Output, RadioCommand},
     server::Server,
     status::{AddressSource, Mode, Status},
     wifi::{Station, StationOutput},
@@ -22,7 +23,7 @@ pub(crate) struct Online {
     station: Option<Station>,
     address_source: AddressSource,
     access_point: AccessPoint,
-    server: Server,
+    pub(crate) server: Server,
     heap: HeapGauge,
     /// What the last `ready` said; `None` when it is no longer so.
     ready: Option<Mode>,
@@ -39,7 +40,7 @@ impl Online {
             station: None,
             address_source: address_source(config.wifi.as_ref()),
             access_point: AccessPoint::new(&config.access_point, info.mac),
-            server: Server::new(&config.broker),
+            server: Server::new(config, info),
             heap: HeapGauge::new(info.heap),
             ready: None,
         };
@@ -67,10 +68,10 @@ impl Online {
                 }
             }
             Input::Listening { service, port } => {
-                self.server.listening(service, port, outputs);
+                self.server.listen_answered(service, Ok(port), now, outputs);
             }
             Input::ListenFailed { service, reason } => {
-                self.server.listen_failed(service, reason, now, outputs);
+                self.server.listen_answered(service, Err(reason), now, outputs);
             }
             Input::Accepted { connection, mode, service } => {
                 self.server.accepted(connection, mode, service, now, outputs);
@@ -83,8 +84,13 @@ impl Online {
             }
             Input::Closed { connection } => self.server.closed(connection, now, outputs),
             Input::Tick => self.server.tell(BrokerInput::Tick, now, outputs),
-            Input::Heap { free, lowest } => self.heap.measured(free, lowest),
-            Input::Console(_) | Input::Opened { .. } | Input::OpenFailed { .. } | Input::Configured(_) => {}
+            Input::Heap { free, lowest } => self.heap.measured(free, lowest, &mut self.server.broker),
+            Input::Opened { bridge, connection } => self.server.opened(bridge, connection, now, outputs),
+            Input::OpenFailed { bridge, reason } => {
+                self.server.tell(BrokerInput::OpenFailed { bridge, reason }, now, outputs);
+            }
+            Input::Configured(config) => self.server.configure(config, now, outputs),
+            Input::Console(_) => {}
         }
         self.settle(now, outputs);
     }
@@ -108,7 +114,7 @@ impl Online {
             statuses.push(self.access_point.status());
         }
         statuses.extend(self.server.statuses());
-        statuses.push(self.heap.status());
+        statuses.push(self.heap.status(&self.server.broker));
         statuses.extend(self.ready.map(|mode| Status::Ready { mode }));
         statuses
     }
@@ -141,16 +147,16 @@ impl Online {
         }
         let mode = self.mode();
         match mode {
-            Some(_) => self.server.open(now, outputs),
+            Some(mode) => self.server.open(mode, now, outputs),
             None => self.server.close(now, outputs),
         }
-        self.heap.accounted(self.server.memory());
+        self.heap.follow(&mut self.server.broker);
 
         let ready = mode.filter(|_| self.server.is_complete());
         if self.ready != ready {
             self.ready = ready;
             if let Some(mode) = ready {
-                say(outputs, &self.heap.status());
+                say(outputs, &self.heap.status(&self.server.broker));
                 say(outputs, &Status::Ready { mode });
             }
         }
@@ -175,39 +181,5 @@ fn address_source(wifi: Option<&Wifi>) -> AddressSource {
     match wifi.and_then(|wifi| wifi.ipv4.as_ref()) {
         Some(_) => AddressSource::Fixed,
         None => AddressSource::Dhcp,
-    }
-}
-
-/// Memory left, from the allocator's figures or from a budget.
-struct HeapGauge {
-    budget: Option<u32>,
-    free: u32,
-    lowest: u32,
-}
-
-impl HeapGauge {
-    const fn new(heap: Heap) -> Self {
-        match heap {
-            Heap::Measured { free, lowest } => Self { budget: None, free, lowest },
-            Heap::Budget(bytes) => Self { budget: Some(bytes), free: bytes, lowest: bytes },
-        }
-    }
-
-    const fn measured(&mut self, free: u32, lowest: u32) {
-        if self.budget.is_none() {
-            self.free = free;
-            self.lowest = lowest;
-        }
-    }
-
-    fn accounted(&mut self, bytes: usize) {
-        if let Some(budget) = self.budget {
-            self.free = budget.saturating_sub(u32::try_from(bytes).unwrap_or(u32::MAX));
-            self.lowest = self.lowest.min(self.free);
-        }
-    }
-
-    const fn status(&self) -> Status {
-        Status::Heap { free: self.free, lowest: self.lowest }
     }
 }

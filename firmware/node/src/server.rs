@@ -1,148 +1,112 @@
-//! The broker, its port and the connections to it.
+//! The broker, the connections to it, and those of its bridges.
 //!
-//! The port is open while there is a network to be reached through; a port that is taken is tried again every
-//! [`LISTEN_RETRY`]. When a network goes, its clients go with it, and their wills reach those that are left.
+//! When a network goes, its clients go with it, and their wills reach those that are left. Bridges begin when the
+//! station has an address for the first time; without one, their attempts fail at once.
 
 use alloc::{
     collections::{BTreeMap, VecDeque},
+    string::{String, ToString},
     vec::Vec,
 };
 use core::time::Duration;
 
 use espbroker_broker::{
-    Broker, Input as BrokerInput, Instant as BrokerInstant, Output as BrokerOutput, Transport,
+    BridgeSettings, Broker, Input as BrokerInput, Instant as BrokerInstant, OpenFailure,
+    Output as BrokerOutput, Transport,
 };
 use espbroker_config::model;
 
 use crate::{
     Instant,
     access::Users,
-    interface::{ConnectionId, Output},
+    interface::{BootInfo, BridgeId, ConnectionId, Output},
+    listeners::Listeners,
     online::say,
-    settings::broker_settings,
-    status::{ListenFailure, Mode, Service, Status},
+    settings::{anonymous, bridge_settings, broker_settings},
+    status::{BridgeReport, ListenFailure, Mode, Service, Status},
 };
 
-/// Between two attempts to open a port.
-pub const LISTEN_RETRY: Duration = Duration::from_secs(10);
-
-#[derive(Clone, Copy, Debug)]
-enum Listener {
-    /// The config turns the service off.
-    Off,
-    Closed,
-    Opening,
-    Open {
-        port: u16,
-    },
-    Waiting {
-        until: Instant,
-        reason: ListenFailure,
-    },
-}
-
 pub(crate) struct Server {
-    broker: Broker<Users>,
-    mqtt_port: u16,
-    websocket_port: u16,
-    mqtt: Listener,
-    /// A service that this firmware does not have has been reported since the network came.
-    missing_said: bool,
+    pub(crate) broker: Broker<Users>,
+    listeners: Listeners,
     connections: BTreeMap<ConnectionId, Mode>,
+    /// Settings of bridges that wait for the station's first address.
+    waiting_bridges: Option<Vec<BridgeSettings>>,
+    /// Names of the bridges by their numbers.
+    bridge_names: Vec<String>,
+    /// Whether the station has an address.
+    has_station: bool,
 }
 
 impl Server {
-    pub(crate) fn new(config: &model::Broker) -> Self {
+    pub(crate) fn new(config: &model::Config, info: &BootInfo) -> Self {
         Self {
-            broker: Broker::new(broker_settings(config), Users(config.users.clone())),
-            mqtt_port: config.mqtt_port,
-            websocket_port: config.websocket_port,
-            mqtt: if config.mqtt_port == 0 { Listener::Off } else { Listener::Closed },
-            missing_said: false,
+            broker: Broker::new(broker_settings(&config.broker, info), Users::new(&config.broker)),
+            listeners: Listeners::new(&config.broker),
             connections: BTreeMap::new(),
+            waiting_bridges: Some(bridge_settings(config)),
+            bridge_names: bridge_names(config),
+            has_station: false,
         }
     }
 
-    /// Opens the port if that is due; does nothing while it is open.
-    pub(crate) fn open(&mut self, now: Instant, outputs: &mut VecDeque<Output>) {
-        if !self.missing_said {
-            self.missing_said = true;
-            self.missing_service().iter().for_each(|status| say(outputs, status));
+    /// Takes accounts, permissions and bridges from another config; connections stay.
+    pub(crate) fn configure(&mut self, config: &model::Config, now: Instant, outputs: &mut VecDeque<Output>) {
+        self.bridge_names = bridge_names(config);
+        let at = broker_instant(now);
+        self.broker.set_access(Users::new(&config.broker), anonymous(&config.broker), at);
+        let bridges = bridge_settings(config);
+        if self.waiting_bridges.is_some() {
+            self.waiting_bridges = Some(bridges);
+        } else {
+            self.broker.set_bridges(bridges, at);
         }
-        match self.mqtt {
-            Listener::Closed => {}
-            Listener::Waiting { until, .. } if now >= until => {}
-            _ => return,
-        }
-        self.mqtt = Listener::Opening;
-        outputs.push_back(Output::Listen { service: Service::Mqtt, port: self.mqtt_port });
+        self.carry_out(now, outputs);
     }
 
-    /// Closes the port and every connection; does nothing while it is closed.
+    /// Opens the ports, and begins with the bridges, if that is due; does nothing while all is open.
+    pub(crate) fn open(&mut self, mode: Mode, now: Instant, outputs: &mut VecDeque<Output>) {
+        self.has_station = mode == Mode::Station;
+        self.listeners.open(now, outputs);
+        if self.has_station
+            && let Some(bridges) = self.waiting_bridges.take()
+        {
+            self.broker.set_bridges(bridges, broker_instant(now));
+            self.carry_out(now, outputs);
+        }
+    }
+
+    /// Closes the ports and every connection; does nothing while they are closed.
     pub(crate) fn close(&mut self, now: Instant, outputs: &mut VecDeque<Output>) {
-        self.missing_said = false;
-        if matches!(self.mqtt, Listener::Off | Listener::Closed) {
-            return;
-        }
-        if matches!(self.mqtt, Listener::Opening | Listener::Open { .. }) {
-            outputs.push_back(Output::StopListening { service: Service::Mqtt });
-        }
-        self.mqtt = Listener::Closed;
+        self.has_station = false;
+        self.listeners.close(outputs);
         for mode in [Mode::Station, Mode::AccessPoint] {
             self.disconnect(mode, now, outputs);
         }
     }
 
-    /// The port is open.
-    pub(crate) fn listening(&mut self, service: Service, port: u16, outputs: &mut VecDeque<Output>) {
-        if service == Service::Mqtt && matches!(self.mqtt, Listener::Opening) {
-            self.mqtt = Listener::Open { port };
-            self.mqtt_status().iter().for_each(|status| say(outputs, status));
-        }
-    }
-
-    /// The port cannot be opened.
-    pub(crate) fn listen_failed(
+    /// Takes the answer to [`Output::Listen`].
+    pub(crate) fn listen_answered(
         &mut self,
         service: Service,
-        reason: ListenFailure,
+        answer: Result<u16, ListenFailure>,
         now: Instant,
         outputs: &mut VecDeque<Output>,
     ) {
-        if service == Service::Mqtt && matches!(self.mqtt, Listener::Opening) {
-            self.mqtt = Listener::Waiting { until: now + LISTEN_RETRY, reason };
-            self.mqtt_status().iter().for_each(|status| say(outputs, status));
-        }
+        self.listeners.answered(service, answer, now, outputs);
     }
 
     /// Whether every service of the config can be reached, given a network.
-    pub(crate) const fn is_complete(&self) -> bool {
-        matches!(self.mqtt, Listener::Off | Listener::Open { .. }) && self.websocket_port == 0
+    pub(crate) fn is_complete(&self) -> bool {
+        self.listeners.is_complete()
     }
 
-    /// The state of each service of the config, as far as it is settled.
+    /// The state of each service and bridge of the config, as far as it is settled.
     pub(crate) fn statuses(&self) -> impl Iterator<Item = Status> {
-        self.mqtt_status().into_iter().chain(self.missing_service())
-    }
-
-    fn mqtt_status(&self) -> Option<Status> {
-        let service = Service::Mqtt;
-        match self.mqtt {
-            Listener::Off | Listener::Closed | Listener::Opening => None,
-            Listener::Open { port } => Some(Status::Listening { service, port }),
-            Listener::Waiting { reason, .. } => {
-                Some(Status::ListenFailed { service, port: self.mqtt_port, reason })
-            }
-        }
-    }
-
-    /// A service that the config asks for and this firmware does not have.
-    fn missing_service(&self) -> Option<Status> {
-        (self.websocket_port != 0).then_some(Status::ListenFailed {
-            service: Service::WebSocket,
-            port: self.websocket_port,
-            reason: ListenFailure::NotSupported,
-        })
+        let bridges = self.bridge_names.iter().zip(self.broker.bridge_states());
+        self.listeners
+            .statuses()
+            .chain(bridges.map(|(name, state)| Status::Bridge { name: name.clone(), report: state.into() }))
     }
 
     pub(crate) fn accepted(
@@ -153,7 +117,7 @@ impl Server {
         now: Instant,
         outputs: &mut VecDeque<Output>,
     ) {
-        if !matches!(self.mqtt, Listener::Open { .. }) {
+        if !self.listeners.is_open(service) {
             outputs.push_back(Output::Close { connection });
             return;
         }
@@ -165,6 +129,18 @@ impl Server {
         self.tell(BrokerInput::Accepted { connection, transport }, now, outputs);
     }
 
+    /// A connection for a bridge is open.
+    pub(crate) fn opened(
+        &mut self,
+        bridge: BridgeId,
+        connection: ConnectionId,
+        now: Instant,
+        outputs: &mut VecDeque<Output>,
+    ) {
+        self.connections.insert(connection, Mode::Station);
+        self.tell(BrokerInput::Opened { bridge, connection }, now, outputs);
+    }
+
     pub(crate) fn closed(&mut self, connection: ConnectionId, now: Instant, outputs: &mut VecDeque<Output>) {
         self.connections.remove(&connection);
         self.tell(BrokerInput::Closed { connection }, now, outputs);
@@ -173,6 +149,11 @@ impl Server {
     /// Passes bytes, sent bytes or time on to the broker.
     pub(crate) fn tell(&mut self, input: BrokerInput<'_>, now: Instant, outputs: &mut VecDeque<Output>) {
         self.broker.handle(input, broker_instant(now));
+        self.carry_out(now, outputs);
+    }
+
+    /// Passes on what the broker wants.
+    fn carry_out(&mut self, now: Instant, outputs: &mut VecDeque<Output>) {
         while let Some(output) = self.broker.poll_output() {
             match output {
                 BrokerOutput::Send { connection, bytes } => {
@@ -183,6 +164,19 @@ impl Server {
                 BrokerOutput::Close { connection, reason: _ } => {
                     self.connections.remove(&connection);
                     outputs.push_back(Output::Close { connection });
+                }
+                BrokerOutput::Open { bridge, host, port } if self.has_station => {
+                    outputs.push_back(Output::Open { bridge, host: host.into(), port });
+                }
+                BrokerOutput::Open { bridge, .. } => {
+                    let reason = OpenFailure::Unreachable;
+                    self.broker.handle(BrokerInput::OpenFailed { bridge, reason }, broker_instant(now));
+                }
+                BrokerOutput::Abandon { bridge } => outputs.push_back(Output::Abandon { bridge }),
+                BrokerOutput::Bridge { bridge, state } => {
+                    let name = self.bridge_names.get(usize::from(bridge.0)).map(String::as_str);
+                    let name = name.unwrap_or_default().to_string();
+                    say(outputs, &Status::Bridge { name, report: BridgeReport::from(state) });
                 }
             }
         }
@@ -203,21 +197,16 @@ impl Server {
     }
 
     pub(crate) fn poll_at(&self) -> Option<Instant> {
-        let retry = match self.mqtt {
-            Listener::Waiting { until, .. } => Some(until),
-            _ => None,
-        };
         let broker =
             self.broker.poll_at().map(|BrokerInstant(milliseconds)| Duration::from_millis(milliseconds));
-        retry.into_iter().chain(broker).min()
-    }
-
-    /// Bytes that the broker accounts for.
-    pub(crate) fn memory(&self) -> usize {
-        self.broker.memory()
+        self.listeners.poll_at().into_iter().chain(broker).min()
     }
 }
 
-fn broker_instant(now: Instant) -> BrokerInstant {
+fn bridge_names(config: &model::Config) -> Vec<String> {
+    config.bridges.iter().map(|bridge| bridge.name.clone()).collect()
+}
+
+pub(crate) fn broker_instant(now: Instant) -> BrokerInstant {
     BrokerInstant(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }

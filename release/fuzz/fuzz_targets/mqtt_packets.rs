@@ -2,7 +2,9 @@
 //! has left leaves no memory behind.
 #![no_main]
 
-use espbroker_broker::{Access, Broker, ConnectionId, Input, Instant, LogIn, Output, Settings, Transport};
+use espbroker_broker::{
+    Access, Broker, ConnectionId, Input, Instant, LogIn, Output, Permission, Settings, Transport, UserId,
+};
 use espbroker_mqtt::Packet;
 use libfuzzer_sys::fuzz_target;
 
@@ -10,7 +12,19 @@ struct Everybody;
 
 impl Access for Everybody {
     fn log_in(&self, _user_name: &str, _password: Option<&[u8]>) -> LogIn {
-        LogIn::Granted
+        LogIn::Granted(UserId(0))
+    }
+
+    fn permissions(&self, _: Option<UserId>) -> &[Permission] {
+        &[]
+    }
+
+    fn find(&self, _: &str) -> Option<UserId> {
+        Some(UserId(0))
+    }
+
+    fn user_name(&self, _: UserId) -> &str {
+        "u"
     }
 }
 
@@ -23,7 +37,7 @@ fuzz_target!(|bytes: &[u8]| {
         packet.encode(&mut written).unwrap();
         assert_eq!(Packet::decode(&written).unwrap(), packet);
     }
-    let mut broker = Broker::new(Settings { retained_messages: 0, ..Settings::default() }, Everybody);
+    let mut broker = Broker::new(Settings { retained_messages: 0, system_interval: 0, ..Settings::default() }, Everybody);
     let empty = broker.memory();
     let connection = ConnectionId(1);
     broker.handle(Input::Accepted { connection, transport: Transport::Tcp }, Instant(0));
@@ -40,6 +54,7 @@ fuzz_target!(|bytes: &[u8]| {
                     broker.handle(Input::Sent { connection, bytes: bytes.len() }, Instant(time));
                 }
                 Output::Close { .. } => closed = true,
+                Output::Open { .. } | Output::Abandon { .. } | Output::Bridge { .. } => unreachable!(),
             }
         }
     }

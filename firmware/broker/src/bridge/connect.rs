@@ -4,7 +4,7 @@
 
 use alloc::{boxed::Box, format};
 
-use espbroker_mqtt::{Connect, Delivery, PacketId, Protocol, Publish, QoS, Subscription, TopicName, Will};
+use espbroker_mqtt::{Connect, Protocol, QoS, Subscription, TopicName, Will};
 
 use crate::bridge::{
     level::Level,
@@ -62,18 +62,6 @@ pub(crate) fn connect<'a>(
     }
 }
 
-/// What the other broker is told when the link is up, on [`notification_topic`]; `None` when it is not to be told.
-/// Here, [`UP`] and [`DOWN`] are kept on the same topic.
-pub(crate) fn notification<'a>(
-    settings: &BridgeSettings,
-    topic: TopicName<'a>,
-    packet_id: PacketId,
-) -> Option<Publish<'a>> {
-    let delivery = Delivery::AtLeastOnce { packet_id, duplicate: false };
-    let publish = Publish { topic, payload: UP, retain: settings.outgoing_retain, delivery };
-    (!settings.notifications_local_only).then_some(publish)
-}
-
 /// Cuts subscriptions into the lists of SUBSCRIBE packets of at most [`SUBSCRIBE_SIZE`]; a filter that is too long for
 /// that has a packet to itself.
 pub(crate) fn subscribe_lists<'s, 'a>(
@@ -96,7 +84,7 @@ pub(crate) fn subscribe_lists<'s, 'a>(
 mod tests {
     use alloc::vec::Vec;
 
-    use espbroker_mqtt::{Packet, Subscribe, SubscriptionList, TopicFilter};
+    use espbroker_mqtt::{Packet, PacketId, Subscribe, SubscriptionList, TopicFilter};
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
@@ -134,22 +122,16 @@ mod tests {
             encoded(&settings, Level::Plain),
             b"\x10\x15\x00\x04MQTT\x04\x02\x00\x3c\x00\x09dev.cloud"
         );
-        let topic = notification_topic(&settings).unwrap();
-        let packet_id = PacketId::new(1).unwrap();
-        assert_eq!(notification(&settings, TopicName::new(&topic).unwrap(), packet_id), None);
     }
 
     #[test]
-    fn a_notification_has_the_topic_of_the_settings_and_retain_only_where_that_may_go_out() {
+    fn a_will_has_the_topic_of_the_settings_and_retain_only_where_that_may_go_out() {
         let mut settings = BridgeSettings { notification_topic: Some("state/dev".into()), ..settings() };
-        let packet_id = PacketId::new(7).unwrap();
         for outgoing_retain in [true, false] {
             settings.outgoing_retain = outgoing_retain;
             let topic = notification_topic(&settings).unwrap();
             let topic = TopicName::new(&topic).unwrap();
             assert_eq!(topic.as_str(), "state/dev");
-            let publish = notification(&settings, topic, packet_id).unwrap();
-            assert_eq!((publish.payload, publish.retain), (UP, outgoing_retain));
             let will = connect(&settings, Some(topic), Level::Plain).will.unwrap();
             assert_eq!((will.payload, will.retain), (DOWN, outgoing_retain));
         }

@@ -7,16 +7,15 @@
 //! Left out: several addresses with `round_robin`, `start_type` other than automatic, MQTT 5 and with it topic
 //! aliases, `bridge_attempt_unsubscribe` (a persistent session on the other broker may still hold subscriptions of an
 //! older setting: what comes for them is dropped, see [`topics::TopicMap::incoming`]).
-#![cfg_attr(not(test), expect(dead_code, reason = "not yet part of a broker's work"))]
 
 mod backoff;
-mod connect;
-mod echo;
+pub(crate) mod connect;
+pub(crate) mod echo;
 mod level;
-mod link;
+pub(crate) mod link;
 mod settings;
 mod state;
-mod topics;
+pub(crate) mod topics;
 
 pub use settings::{BridgePassword, BridgeSettings, BridgeTopic, Direction};
 pub use state::{BridgeFailure, BridgeState};

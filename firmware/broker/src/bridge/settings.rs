@@ -72,6 +72,26 @@ impl BridgeSettings {
     }
 }
 
+impl BridgeSettings {
+    /// Heap bytes in use.
+    pub(crate) fn memory(&self) -> usize {
+        let text = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
+        let topics = self.topics.iter().map(|topic| {
+            size_of::<BridgeTopic>()
+                + topic.pattern.len()
+                + topic.local_prefix.len()
+                + topic.remote_prefix.len()
+        });
+        self.name.len()
+            + self.host.len()
+            + self.client_id.len()
+            + text(&self.user)
+            + text(&self.notification_topic)
+            + self.password.as_ref().map_or(0, |password| password.expose().len())
+            + topics.sum::<usize>()
+    }
+}
+
 /// One `topic` line: `topic pattern direction qos local-prefix remote-prefix`.
 ///
 /// Locally the line is about `local-prefix` + `pattern`, on the other broker about `remote-prefix` + `pattern`; a

@@ -122,10 +122,10 @@ impl TopicMap {
         Self(lines.into_boxed_slice())
     }
 
-    /// What the bridge subscribes to here. The filters may overlap: a message is to come once, with the highest QoS,
-    /// and [`Self::outgoing`] says how much of that goes out.
-    pub(crate) fn local_filters(&self) -> impl Iterator<Item = Subscription<'_>> {
-        self.subscriptions(Way::Out)
+    /// Heap bytes in use.
+    pub(crate) fn memory(&self) -> usize {
+        let texts = self.0.iter().map(|line| line.local.filter.len() + line.remote.filter.len());
+        size_of_val(&*self.0) + texts.sum::<usize>()
     }
 
     /// What the bridge subscribes to on the other broker.

@@ -7,8 +7,6 @@
 //!
 //! Left out: extensions, so no reserved bit is ever valid; pings of our own, since PINGREQ does their work; the
 //! reason in a closing frame of the client, which is checked and dropped.
-#![cfg_attr(not(test), expect(dead_code, reason = "wired in with the connection"))]
-
 mod error;
 mod frame;
 mod handshake;

@@ -69,16 +69,6 @@ fn a_client_identifier_may_be_longer_than_23_bytes_up_to_128() {
 }
 
 #[test]
-fn session_present_is_0_also_for_a_client_that_wants_its_session_kept() {
-    let mut script = Script::open();
-    for connection in 1..3 {
-        script.connect(connection, Connect { clean_session: false, ..plain("kept") });
-        script.subscribe(connection, &["#"]);
-        script.drop_link(connection);
-    }
-}
-
-#[test]
 fn without_anonymous_access_only_the_right_password_lets_in() {
     let mut script = Script::new(Settings::default());
     let with = |user_name, password| Connect { user_name, password, ..plain("a") };

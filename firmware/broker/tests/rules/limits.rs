@@ -70,12 +70,26 @@ fn a_packet_longer_than_the_limit_closes_as_soon_as_its_header_says_so() {
     assert_eq!(encoded(&[publish("t", &payload)]).len(), 128);
     script.send(1, publish("t", &payload));
     assert_eq!(script.end(1), None);
-    script.bytes(1, b"\x30\x7f");
+    script.bytes(1, b"\x32\x7f");
     assert_eq!(script.end(1), Some(CloseReason::PacketTooLong));
     assert_eq!(script.counters().closed.packet_too_long, 1);
     script.accept(2);
     script.bytes(2, b"\x10\xff\xff\xff\x7f");
     assert_eq!(script.end(2), Some(CloseReason::PacketTooLong));
+}
+
+#[test]
+fn a_message_of_qos_0_that_is_too_long_is_read_over_and_counted() {
+    let mut script = Script::new(Settings { packet_size: 128, ..open() });
+    script.join(1, "a");
+    script.subscribe(1, &["t"]);
+    let long = encoded(&[publish("t", &[0; 100_000]), publish("t", b"x")]);
+    for piece in long.chunks(1000) {
+        script.bytes(1, piece);
+    }
+    script.expect(1, &[publish("t", b"x")]);
+    assert_eq!(script.counters().messages_too_long, 1);
+    assert_eq!(script.counters().bytes_received, 15 + 8 + u64::try_from(long.len()).unwrap());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod connect;
+mod delivery;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]

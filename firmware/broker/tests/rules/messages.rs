@@ -100,7 +100,8 @@ fn acknowledgements_nobody_waits_for_are_counted() {
     for packet in [Packet::Puback(id(1)), Packet::Pubrec(id(2)), Packet::Pubcomp(id(3))] {
         script.send(2, packet);
     }
-    script.expect(2, &[]);
+    // The client's side of an exchange that is forgotten here comes to an end.
+    script.expect(2, &[Packet::Pubrel(id(2))]);
     assert_eq!(script.end(2), None);
     assert_eq!(script.counters().unexpected_acknowledgements, 3);
 }

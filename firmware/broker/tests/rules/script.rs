@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use espbroker_broker::{
-    Access, Anonymous, Broker, CloseReason, ConnectionId, Counters, Input, Instant, LogIn, Output, Settings,
-    Transport,
+    Access, Anonymous, Broker, CloseReason, ConnectionId, Counters, Input, Instant, LogIn, Network, Output,
+    Permission, Settings, Transport, UserId,
 };
 use espbroker_mqtt::{
     Connack, Connect, ConnectReturnCode, Delivery, FilterList, Packet, PacketId, Protocol, Publish, QoS,
@@ -18,17 +18,34 @@ pub(crate) struct Users;
 impl Access for Users {
     fn log_in(&self, user_name: &str, password: Option<&[u8]>) -> LogIn {
         match (user_name, password) {
-            ("ann", Some(b"secret")) => LogIn::Granted,
+            ("ann", Some(b"secret")) => LogIn::Granted(UserId(0)),
             ("ann", _) => LogIn::BadCredentials,
             ("bob", _) => LogIn::NotAuthorized,
             _ => LogIn::UnknownUser,
         }
     }
+
+    fn permissions(&self, _: Option<UserId>) -> &[Permission] {
+        &[]
+    }
+
+    fn find(&self, user_name: &str) -> Option<UserId> {
+        (user_name == "ann").then_some(UserId(0))
+    }
+
+    fn user_name(&self, _: UserId) -> &str {
+        "ann"
+    }
 }
 
 /// Settings for tests: without accounts.
 pub(crate) fn open() -> Settings {
-    Settings { anonymous: Anonymous::Allowed, ..Settings::default() }
+    Settings { anonymous: Anonymous::Allowed, system_interval: 0, ..Settings::default() }
+}
+
+/// The same with a network that takes one packet at a time.
+pub(crate) fn narrow(queue_bytes: u32) -> Settings {
+    Settings { queue_bytes, network: Network { window: 0, ..Network::default() }, ..open() }
 }
 
 /// A CONNECT that asks for nothing special.
@@ -116,6 +133,9 @@ impl Script {
                         self.broker.handle(Input::Sent { connection, bytes: bytes.len() }, self.now);
                     }
                 }
+                Output::Open { .. } | Output::Abandon { .. } | Output::Bridge { .. } => {
+                    panic!("there is no bridge")
+                }
                 Output::Close { connection, reason } => {
                     assert_eq!(self.ends.insert(connection.0, reason), None, "closed twice");
                 }
@@ -173,11 +193,21 @@ impl Script {
         self.ask(connection, filters, &vec![0; filters.len()]);
     }
 
-    /// Subscribes and checks the return codes.
+    /// Subscribes at a QoS and checks that it is granted.
+    pub(crate) fn subscribe_at(&mut self, connection: u16, filters: &[&str], qos: QoS) {
+        self.ask_at(connection, filters, qos, &vec![qos.number(); filters.len()]);
+    }
+
+    /// Subscribes at QoS 0 and checks the return codes.
     pub(crate) fn ask(&mut self, connection: u16, filters: &[&str], codes: &[u8]) {
+        self.ask_at(connection, filters, QoS::AtMostOnce, codes);
+    }
+
+    /// Subscribes at a QoS and checks the return codes.
+    pub(crate) fn ask_at(&mut self, connection: u16, filters: &[&str], qos: QoS, codes: &[u8]) {
         let subscriptions: Vec<_> = filters
             .iter()
-            .map(|text| Subscription { filter: TopicFilter::new(text).unwrap(), qos: QoS::ExactlyOnce })
+            .map(|text| Subscription { filter: TopicFilter::new(text).unwrap(), qos })
             .collect();
         let subscriptions = SubscriptionList::new(&subscriptions);
         self.send(connection, Packet::Subscribe(Subscribe { packet_id: id(77), subscriptions }));

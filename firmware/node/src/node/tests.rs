@@ -12,7 +12,7 @@ use espbroker_config::{
 
 use super::*;
 use crate::{
-    ConnectionId, Heap, RadioCommand, StationEvent,
+    ConnectionId, Heap, Network, RadioCommand, StationEvent,
     status::{ImageCheck, ListenFailure, Mode, ResetCause, Service, Stated},
     test_flash::TestFlash,
 };
@@ -30,6 +30,9 @@ fn info() -> BootInfo {
         mac: [0x5C, 0xCF, 0x7F, 0xAB, 0xCD, 0x01],
         target: Target::Virtual,
         heap: Heap::Budget(45_000),
+        heap_floor: 10_000,
+        network: Network { window: 16_384, in_flight: u32::MAX, segment: 0 },
+        seed: 1,
     }
 }
 
@@ -381,7 +384,7 @@ fn a_lost_network_closes_every_connection_and_is_joined_again() {
     platform.input(Input::Received { connection: ConnectionId(1), bytes: SUBSCRIBE_ALL });
     assert_eq!(
         platform.take(),
-        ["send 1 9003000100", "send 1 3107000177676f6e65"],
+        ["send 1 9003000100", "send 1 3107", "send 1 000177", "send 1 676f6e65"],
         "the will was published when the network went"
     );
 }
@@ -428,18 +431,20 @@ fn a_port_that_is_taken_is_told_and_tried_again() {
 }
 
 #[test]
-fn a_service_that_is_missing_keeps_the_device_from_being_ready() {
+fn a_websocket_port_that_is_taken_keeps_the_device_from_being_ready() {
     let mut config = config();
     config.broker.websocket_port = 9001;
-    for mqtt_port in [1883, 0] {
-        config.broker.mqtt_port = mqtt_port;
-        let mut platform = Platform::boot(flash_with(&config));
-        platform.associated().address().listening();
-        let log = platform.take();
-        let missing = "@eb listen-failed service=websocket port=9001 reason=not-supported";
-        assert_eq!(log.iter().filter(|line| *line == missing).count(), 1, "{log:?}");
-        assert!(!log.iter().any(|line| line.starts_with("@eb ready")));
-    }
+    let mut platform = Platform::boot(flash_with(&config));
+    platform.associated().address().listening();
+    platform.input(Input::ListenFailed { service: Service::WebSocket, reason: ListenFailure::InUse });
+    let log = platform.take();
+    let taken = "@eb listen-failed service=websocket port=9001 reason=in-use";
+    assert_eq!(log.iter().filter(|line| *line == taken).count(), 1, "{log:?}");
+    assert!(!log.iter().any(|line| line.starts_with("@eb ready")));
+    platform.wait(Duration::from_secs(10));
+    assert_eq!(platform.take(), ["listen websocket 9001"]);
+    platform.input(Input::Listening { service: Service::WebSocket, port: 9001 });
+    assert_eq!(platform.take().last().unwrap(), "@eb ready mode=station");
 }
 
 #[test]

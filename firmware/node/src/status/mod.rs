@@ -9,13 +9,15 @@
 use alloc::{format, string::String, vec::Vec};
 use core::net::IpAddr;
 
+use espbroker_broker::BridgeState;
 use espbroker_config::image::Target;
 
 use self::line::{Fields, hex};
 pub use self::{
     line::StatusError,
     words::{
-        AddressSource, ListenFailure, Mode, NoConfig, ResetCause, Service, SlotName, Stated, WifiReason,
+        AddressSource, BridgeReason, ListenFailure, Mode, NoConfig, ResetCause, Service, SlotName, Stated,
+        WifiReason,
     },
 };
 
@@ -58,7 +60,7 @@ pub enum Status {
         /// The real TCP port, also where the platform was asked for any free one.
         port: u16,
     },
-    /// `listen-failed`: clients cannot connect; tried again every [`LISTEN_RETRY`](crate::server::LISTEN_RETRY) unless
+    /// `listen-failed`: clients cannot connect; tried again every [`LISTEN_RETRY`](crate::listeners::LISTEN_RETRY) unless
     /// this firmware does not have the service.
     ListenFailed {
         /// To what.
@@ -67,6 +69,13 @@ pub enum Status {
         port: u16,
         /// Why.
         reason: ListenFailure,
+    },
+    /// `bridge`: a bridge's state has changed.
+    Bridge {
+        /// The bridge's name in the config.
+        name: String,
+        /// How it is doing.
+        report: BridgeReport,
     },
     /// `heap`: memory left.
     Heap {
@@ -175,6 +184,30 @@ pub enum AccessPointState {
     Down,
 }
 
+/// How a bridge is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BridgeReport {
+    /// The first attempt is under way.
+    Connecting,
+    /// The other broker has accepted the bridge.
+    Connected,
+    /// The last attempt or link has failed; unless TLS was asked for, there will be another attempt.
+    Failed {
+        /// What it means.
+        reason: BridgeReason,
+    },
+}
+
+impl From<BridgeState> for BridgeReport {
+    fn from(state: BridgeState) -> Self {
+        match state {
+            BridgeState::Connecting => Self::Connecting,
+            BridgeState::Connected { .. } => Self::Connected,
+            BridgeState::Failed(failure) => Self::Failed { reason: failure.into() },
+        }
+    }
+}
+
 impl Status {
     /// The whole line with check sum and line end.
     pub fn to_line(&self) -> String {
@@ -222,6 +255,17 @@ impl Status {
                 line.field("port", format!("{port}"));
                 line.field("reason", reason.word());
             }
+            Self::Bridge { name, report } => {
+                line.field("name", name);
+                match report {
+                    BridgeReport::Connecting => line.field("state", "connecting"),
+                    BridgeReport::Connected => line.field("state", "connected"),
+                    BridgeReport::Failed { reason } => {
+                        line.field("state", "failed");
+                        line.field("reason", reason.word());
+                    }
+                }
+            }
             Self::Heap { free, lowest } => {
                 line.field("free", format!("{free}"));
                 line.field("lowest", format!("{lowest}"));
@@ -258,6 +302,7 @@ impl Status {
             Self::AccessPoint(_) => "ap",
             Self::Listening { .. } => "listening",
             Self::ListenFailed { .. } => "listen-failed",
+            Self::Bridge { .. } => "bridge",
             Self::Heap { .. } => "heap",
             Self::Ready { .. } => "ready",
             Self::Unknown { kind, .. } => kind,
@@ -306,6 +351,18 @@ impl Status {
                 port: fields.parsed("port")?,
                 // A reason that only a newer device knows is still a failure.
                 reason: ListenFailure::from_word(fields.value("reason")?).unwrap_or(ListenFailure::Other),
+            },
+            "bridge" => Self::Bridge {
+                name: fields.parsed("name")?,
+                report: match fields.value("state")? {
+                    b"connecting" => BridgeReport::Connecting,
+                    b"connected" => BridgeReport::Connected,
+                    b"failed" => BridgeReport::Failed {
+                        reason: BridgeReason::from_word(fields.value("reason")?)
+                            .unwrap_or(BridgeReason::Other),
+                    },
+                    _ => return None,
+                },
             },
             "heap" => Self::Heap { free: fields.parsed("free")?, lowest: fields.parsed("lowest")? },
             "ready" => Self::Ready { mode: Mode::from_word(fields.value("mode")?)? },

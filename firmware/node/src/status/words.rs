@@ -2,6 +2,8 @@
 //!
 //! A word stays for ever: a host program must understand every device that was ever set up.
 
+use espbroker_broker::BridgeFailure;
+
 /// Defines an enum whose variants are single words in status lines.
 macro_rules! words {
     ($(#[$about:meta])* $name:ident { $($(#[$meaning:meta])* $variant:ident = $word:literal,)+ }) => {
@@ -138,6 +140,61 @@ words! {
         NotSupported = "not-supported",
         /// Anything else.
         Other = "other",
+    }
+}
+
+words! {
+    /// Why a bridge is not connected.
+    BridgeReason {
+        /// The host's name has no address.
+        NameNotFound = "name-not-found",
+        /// The host is there and nothing listens on the port.
+        Refused = "refused",
+        /// There is no way to the host.
+        Unreachable = "unreachable",
+        /// The network or the other broker did not answer in time.
+        TimedOut = "timed-out",
+        /// The connection ended.
+        ConnectionLost = "connection-lost",
+        /// The other side closed the connection without an answer to CONNECT.
+        NoAnswer = "no-answer",
+        /// The other side does not keep to MQTT.
+        ProtocolViolated = "protocol-violated",
+        /// The other side does not speak MQTT 3.1.1.
+        ProtocolRefused = "protocol-refused",
+        /// The client identifier is not allowed there.
+        IdentifierRejected = "identifier-rejected",
+        /// The other broker has no room.
+        ServerUnavailable = "server-unavailable",
+        /// Wrong user name or password.
+        BadCredentials = "bad-credentials",
+        /// The bridge may not connect; mosquitto 2 says this for a wrong password, too.
+        NotAuthorized = "not-authorized",
+        /// TLS was asked for, which this firmware does not have; it does not connect without.
+        TlsNotSupported = "tls-not-supported",
+        /// Anything else.
+        Other = "other",
+    }
+}
+
+impl From<BridgeFailure> for BridgeReason {
+    fn from(failure: BridgeFailure) -> Self {
+        match failure {
+            BridgeFailure::NameNotFound => Self::NameNotFound,
+            BridgeFailure::Refused => Self::Refused,
+            BridgeFailure::Unreachable => Self::Unreachable,
+            BridgeFailure::TimedOut => Self::TimedOut,
+            BridgeFailure::NotOpened => Self::Other,
+            BridgeFailure::ClosedBeforeConnack => Self::NoAnswer,
+            BridgeFailure::ConnectionLost => Self::ConnectionLost,
+            BridgeFailure::ProtocolViolated => Self::ProtocolViolated,
+            BridgeFailure::ProtocolRefused => Self::ProtocolRefused,
+            BridgeFailure::IdentifierRejected => Self::IdentifierRejected,
+            BridgeFailure::ServerUnavailable => Self::ServerUnavailable,
+            BridgeFailure::BadCredentials => Self::BadCredentials,
+            BridgeFailure::NotAuthorized => Self::NotAuthorized,
+            BridgeFailure::TlsNotSupported => Self::TlsNotSupported,
+        }
     }
 }
 

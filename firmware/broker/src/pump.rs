@@ -1,0 +1,150 @@
+//! Handing out what waits: in turn for every connection, as far as the network has room (MQTT 3.1.1 §4.3, §4.4, §4.6).
+
+use alloc::vec::Vec;
+
+use espbroker_mqtt::{Packet, PacketId, QoS};
+
+use crate::{
+    access::Access,
+    broker::Broker,
+    connection::Connection,
+    counters::{Counters, add},
+    message::Message,
+    outbox::{Delivery, Outbox},
+    replay::Next,
+    retained::Retained,
+    session::Session,
+    settings::IN_FLIGHT_MESSAGES,
+    time::Instant,
+    traffic::{Retain, Stage, Waiting},
+};
+
+impl<A: Access> Broker<A> {
+    /// Hands out what waits and has room, beginning with another connection each time, so that the last ones get
+    /// their share of a room that is too small for all.
+    pub(crate) fn pump(&mut self, now: Instant) {
+        if !self.outbox.backlog {
+            return;
+        }
+        self.outbox.begin_round();
+        let Self { connections, outbox, retained, counters, turn, .. } = self;
+        let mut backlog = false;
+        *turn = if *turn + 1 < connections.len() { *turn + 1 } else { 0 };
+        let (before, from) = connections.split_at_mut(*turn);
+        for connection in from.iter_mut().chain(before) {
+            backlog |= pump_connection(connection, outbox, retained, counters, now) == Rest::Waits;
+        }
+        outbox.backlog = backlog;
+    }
+}
+
+/// What is left of a connection's messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    /// Nothing, or only what waits for an acknowledgement.
+    Done,
+    /// Something that has no room yet.
+    Waits,
+}
+
+fn pump_connection(
+    connection: &mut Connection,
+    outbox: &mut Outbox,
+    retained: &Retained,
+    counters: &mut Counters,
+    now: Instant,
+) -> Rest {
+    if connection.session.as_ref().is_none_or(|session| session.is_idle()) {
+        return Rest::Done;
+    }
+    // Apart for a moment, so that both can be changed.
+    let Some(mut session) = connection.session.take() else { return Rest::Done };
+    let rest = loop {
+        match next(connection, &mut session, outbox, retained) {
+            Step::Again(stage, packet_id, retain) => {
+                let message = match stage {
+                    Stage::Puback(message) => Some((message, QoS::AtLeastOnce)),
+                    Stage::Pubrec(message) => Some((message, QoS::ExactlyOnce)),
+                    Stage::Pubcomp => None,
+                };
+                if let Some((message, qos)) = message {
+                    add(&mut counters.messages_sent, 1);
+                    outbox.publish(connection, &message, Delivery::Again(qos, packet_id), retain, now);
+                } else if let Ok(bytes) = connection.encode(&Packet::Pubrel(packet_id)) {
+                    outbox.send(connection, bytes, now);
+                }
+            }
+            Step::New(Waiting { message, qos, retain }) => {
+                add(&mut counters.messages_sent, 1);
+                let delivery = if qos == QoS::AtMostOnce {
+                    Delivery::Once
+                } else {
+                    let packet_id = session.next_packet_id();
+                    session.traffic().launch(packet_id, message.clone(), qos, retain);
+                    Delivery::First(qos, packet_id)
+                };
+                outbox.publish(connection, &message, delivery, retain, now);
+            }
+            Step::Nothing => break Rest::Done,
+            Step::NoRoom => break Rest::Waits,
+        }
+    };
+    session.settle();
+    connection.session = Some(session);
+    rest
+}
+
+enum Step {
+    /// A message in flight that was not sent over this connection.
+    Again(Stage, PacketId, Retain),
+    /// A message that goes out for the first time.
+    New(Waiting),
+    Nothing,
+    NoRoom,
+}
+
+/// Takes what is to be handed out next: what was in flight before, what waits, retained messages.
+fn next(connection: &Connection, session: &mut Session, outbox: &mut Outbox, retained: &Retained) -> Step {
+    let Some(traffic) = session.traffic.as_deref_mut() else { return Step::Nothing };
+    if let Some(sent) = traffic.in_flight.get(traffic.resent) {
+        let length = match &sent.stage {
+            Stage::Puback(message) | Stage::Pubrec(message) => {
+                Outbox::publish_length(connection, message, QoS::ExactlyOnce)
+            }
+            Stage::Pubcomp => 8,
+        };
+        if !outbox.has_room(connection, length) {
+            return Step::NoRoom;
+        }
+        traffic.resent += 1;
+        return Step::Again(sent.stage.clone(), sent.packet_id, sent.retain);
+    }
+    let can_launch = traffic.in_flight.len() < IN_FLIGHT_MESSAGES;
+    if let Some(first) = traffic.waiting.front() {
+        if first.qos != QoS::AtMostOnce && !can_launch {
+            return Step::Nothing;
+        }
+        if !outbox.has_room(connection, Outbox::publish_length(connection, &first.message, first.qos)) {
+            return Step::NoRoom;
+        }
+        return traffic.next_waiting().map_or(Step::Nothing, Step::New);
+    }
+    while let Some(replay) = traffic.replays.first_mut() {
+        let admit = |message: &Message, qos| {
+            (qos == QoS::AtMostOnce || can_launch)
+                && outbox.has_room(connection, Outbox::publish_length(connection, message, qos))
+        };
+        match replay.next(retained, admit) {
+            Next::Message(message, qos) => {
+                return Step::New(Waiting { message, qos, retain: Retain::Retained });
+            }
+            // An acknowledgement, too, makes everything be looked at again.
+            Next::NoRoom => return Step::NoRoom,
+            Next::Done => {
+                traffic.replays.remove(0);
+            }
+        }
+    }
+    traffic.replays = Vec::new();
+    Step::Nothing
+}

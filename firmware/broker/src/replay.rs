@@ -1,0 +1,67 @@
+//! [`Replay`]: the retained messages for one new subscription, handed out in the pace of a slow subscriber.
+//!
+//! It walks along the order in which messages were set: what is set or replaced after it began lies behind its end,
+//! because the subscriber gets that as a live message, and what is cleared is gone, so nothing outdated is sent late.
+
+use alloc::boxed::Box;
+
+use espbroker_mqtt::{QoS, TopicFilter};
+
+use crate::{
+    message::Message,
+    retained::{Retained, Sequence},
+};
+
+/// Delivery of retained messages for one new subscription, under way.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    filter: Box<str>,
+    /// What the subscription was granted.
+    qos: QoS,
+    next: Sequence,
+    end: Sequence,
+}
+
+impl Replay {
+    /// All that is kept now and matches `filter`; `None` when there is nothing.
+    pub(crate) fn new(filter: TopicFilter<'_>, qos: QoS, retained: &Retained) -> Option<Self> {
+        let end = retained.end();
+        let (next, _) = retained.find(filter.as_str().as_bytes(), 0, end)?;
+        Some(Self { filter: filter.as_str().into(), qos, next, end })
+    }
+
+    /// The message to be sent next and its QoS, once `admit` agrees to it.
+    pub(crate) fn next(&mut self, retained: &Retained, mut admit: impl FnMut(&Message, QoS) -> bool) -> Next {
+        match retained.find(self.filter.as_bytes(), self.next, self.end) {
+            None => Next::Done,
+            Some((sequence, kept)) => {
+                let qos = kept.qos.min(self.qos);
+                if !admit(&kept.message, qos) {
+                    return Next::NoRoom;
+                }
+                self.next = sequence + 1;
+                Next::Message(kept.message.clone(), qos)
+            }
+        }
+    }
+
+    /// Is it for exactly this filter.
+    pub(crate) fn is_for(&self, filter: TopicFilter<'_>) -> bool {
+        *self.filter == *filter.as_str()
+    }
+
+    /// Heap bytes in use.
+    pub(crate) const fn memory(&self) -> usize {
+        self.filter.len()
+    }
+}
+
+/// What [`Replay::next`] found.
+pub(crate) enum Next {
+    /// To be sent now.
+    Message(Message, QoS),
+    /// To be asked again when there is room.
+    NoRoom,
+    /// Everything was sent.
+    Done,
+}

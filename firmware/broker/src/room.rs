@@ -1,0 +1,86 @@
+//! [`Room`]: how much memory there still is, as the caller last measured it less what was taken since.
+//!
+//! The allocator is the only one who knows what is free, so the caller tells it with [`crate::Broker::set_free`] as often
+//! as it likes. Between two of its words every growth is counted and nothing that is given back, so that the figure is
+//! never too high. What may be refused is refused while the floor is still out of reach: the network stack, which
+//! shares the heap, must never find it empty.
+
+/// What an allocation takes beside its bytes on the chip: header and rounding (SDK allocator: 16 B header, 8 B
+/// alignment).
+pub(crate) const ALLOCATION: usize = 20;
+
+/// Bytes free, and those that are to stay free.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    free: usize,
+    floor: usize,
+    /// Kept for what cannot be dropped, above the floor.
+    slack: usize,
+}
+
+/// What memory is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Serves those that are in already: a message of QoS 1 or 2, a packet under way.
+    Service,
+    /// Can be refused or dropped without harm: a new client, a subscription, a message of QoS 0 for a slow reader.
+    Growth,
+}
+
+impl Room {
+    pub(crate) fn new(floor: u32) -> Self {
+        let floor = usize::try_from(floor).unwrap_or(usize::MAX);
+        Self { free: usize::MAX, floor, slack: floor / 4 }
+    }
+
+    /// Takes the caller's figure.
+    pub(crate) fn set(&mut self, free: u32) {
+        self.free = usize::try_from(free).unwrap_or(usize::MAX);
+    }
+
+    /// Bytes free, at least.
+    pub(crate) const fn free(&self) -> usize {
+        self.free
+    }
+
+    /// Takes `bytes` in one allocation, unless that would leave too little.
+    pub(crate) fn take(&mut self, bytes: usize, need: Need) -> bool {
+        let kept = match need {
+            Need::Service => self.floor,
+            Need::Growth => self.floor.saturating_add(self.slack),
+        };
+        let taken = bytes.saturating_add(ALLOCATION);
+        match self.free.checked_sub(taken) {
+            Some(free) if free >= kept => {
+                self.free = free;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_stops_before_service_and_service_before_the_floor() {
+        let mut room = Room::new(1000);
+        room.set(1400);
+        assert!(!room.take(200, Need::Growth));
+        assert!(room.take(100, Need::Growth));
+        assert!(!room.take(100, Need::Growth));
+        assert!(room.take(200, Need::Service));
+        assert!(!room.take(100, Need::Service));
+        assert_eq!(room.free(), 1400 - 100 - 200 - 2 * ALLOCATION);
+        room.set(5000);
+        assert!(room.take(100, Need::Growth));
+    }
+
+    #[test]
+    fn without_a_figure_there_is_no_bound() {
+        let mut room = Room::new(1000);
+        assert!(room.take(1 << 30, Need::Growth));
+    }
+}

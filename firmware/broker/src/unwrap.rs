@@ -1,0 +1,102 @@
+//! The way of bytes of a WebSocket to the MQTT stream in it, and of packets back into frames (MQTT 3.1.1 §6).
+
+use espbroker_mqtt::{EncodeError, Packet};
+
+use crate::{
+    access::Access,
+    broker::Broker,
+    bytes::Bytes,
+    connection::Connection,
+    event::{CloseReason, ConnectionId},
+    time::Instant,
+    websocket::{Scratch, Step, WebSocket},
+};
+
+/// What came of some bytes, with the answer out of the way.
+enum Turn {
+    /// All of them are used.
+    Done,
+    /// So many bytes of the MQTT stream lie in the scratch.
+    Data(usize),
+    /// An answer was to be sent.
+    Answer(Bytes),
+    /// A last answer, and why the connection ends.
+    End(Bytes, CloseReason),
+}
+
+impl<A: Access> Broker<A> {
+    /// Takes bytes of a WebSocket.
+    pub(crate) fn unwrap(&mut self, id: ConnectionId, mut bytes: &[u8], now: Instant) {
+        let mut scratch: Scratch = [0; _];
+        while let Some(websocket) = self.find(id).and_then(|connection| connection.websocket.as_deref_mut()) {
+            match turn(websocket, &mut bytes, &mut scratch) {
+                Turn::Done => return,
+                Turn::Data(length) => {
+                    let data = scratch.get(..length).unwrap_or_default();
+                    self.stream(id, data, now);
+                }
+                Turn::Answer(answer) => self.answer_bytes(id, answer, now),
+                Turn::End(answer, reason) => {
+                    self.answer_bytes(id, answer, now);
+                    self.close(id, reason, now);
+                }
+            }
+        }
+    }
+}
+
+fn turn(websocket: &mut WebSocket, bytes: &mut &[u8], scratch: &mut Scratch) -> Turn {
+    let copy = |answer: &[u8]| Bytes::join([answer, &[]]);
+    let error = match websocket.next(bytes, scratch) {
+        Ok(Step::NeedMore) => return Turn::Done,
+        Ok(Step::Data(data)) => return Turn::Data(data.len()),
+        Ok(Step::Upgraded(answer) | Step::Pong(answer)) => return Turn::Answer(copy(answer)),
+        // What MQTT says of an end without DISCONNECT holds for the end of a WebSocket, too.
+        Ok(Step::Close(answer)) => return Turn::End(copy(answer), CloseReason::WebSocketClosed),
+        Err(error) => error,
+    };
+    Turn::End(copy(error.answer(scratch)), CloseReason::WebSocket(error))
+}
+
+impl Connection {
+    /// Encodes a packet as this connection carries it.
+    pub(crate) fn encode(&self, packet: &Packet<'_>) -> Result<Bytes, EncodeError> {
+        match self.websocket {
+            None => Bytes::encode(&[], packet),
+            Some(_) => Bytes::encode(&WebSocket::data_header(packet.encoded_length()?), packet),
+        }
+    }
+
+    /// The frame that ends a WebSocket from our side, unless it has ended already (RFC 6455 §7.4.1).
+    pub(crate) fn closing_frame(&mut self, reason: CloseReason) -> Option<[u8; 4]> {
+        let code = match reason {
+            CloseReason::Disconnected => 1000,
+            CloseReason::Malformed(_)
+            | CloseReason::ConnectExpected
+            | CloseReason::SecondConnect
+            | CloseReason::ServerPacket(_) => 1002,
+            CloseReason::PacketTooLong => 1009,
+            CloseReason::NoMemory => 1013,
+            _ => 1008,
+        };
+        self.websocket.as_deref_mut().and_then(|websocket| websocket.close(code))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::websocket::WebSocketError;
+
+    #[test]
+    fn an_error_is_answered_and_ends_the_connection() {
+        let mut websocket = WebSocket::new();
+        let mut bytes: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+        match turn(&mut websocket, &mut bytes, &mut [0; _]) {
+            Turn::End(answer, CloseReason::WebSocket(WebSocketError::Path)) => {
+                assert!(answer.starts_with(b"HTTP/1.1 404"));
+            }
+            _ => panic!("another path is served"),
+        }
+    }
+}
