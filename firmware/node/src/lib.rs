@@ -39,6 +39,7 @@ mod online;
 mod server;
 mod settings;
 pub mod status;
+mod store;
 #[cfg(test)]
 mod test_flash;
 pub mod wifi;
