@@ -217,7 +217,7 @@ impl<A: Access> Broker<A> {
             }
             return;
         }
-        self.connections.push(Box::new(Connection::new(connection, Peer::Broker(id), Transport::Tcp, now)));
+        self.connections.push(Connection::new(connection, Peer::Broker(id), Transport::Tcp, now));
         if let Some(bridge) = self.bridges.get_mut(id) {
             bridge.connection = Some(connection);
         }
@@ -303,7 +303,7 @@ impl<A: Access> Broker<A> {
             Some(Step::Connect(level)) => {
                 let topic = bridge.notification.as_deref().and_then(|topic| TopicName::new(topic).ok());
                 let packet = Packet::Connect(connect(&bridge.settings, topic, level));
-                let found = self.connections.iter_mut().find(|known| Some(known.id) == connection);
+                let found = connection.and_then(|connection| self.connections.get_mut(connection));
                 // A CONNECT is never longer than a packet can be.
                 if let (Some(found), Ok(bytes)) = (found, Bytes::encode(&[], &packet)) {
                     self.outbox.send(found, bytes, now);
@@ -340,7 +340,7 @@ impl<A: Access> Broker<A> {
         if bridge.link.state() == (BridgeState::Connected { private: false }) {
             bridge.echo = Some(Box::default());
         }
-        let Some(connection) = self.connections.iter_mut().find(|known| Some(known.id) == bridge.connection)
+        let Some(connection) = bridge.connection.and_then(|connection| self.connections.get_mut(connection))
         else {
             return;
         };
@@ -376,8 +376,8 @@ impl<A: Access> Broker<A> {
                 .filter(|_| room.take(remote.len() + kept.message.length() + OVERHEAD, Need::Growth))
                 .and_then(|remote| Message::new(remote, kept.message.payload()));
             let Some(message) = message else { continue };
-            let waiting = Waiting { message, qos: kept.qos.min(mapped.qos), retain };
-            Post { outbox, room, counters, settings }.deliver(connection, waiting, now);
+            let qos = kept.qos.min(mapped.qos);
+            Post { outbox, room, counters, settings }.deliver(connection, &message, qos, retain, now);
         }
         outbox.backlog = true;
     }
@@ -454,14 +454,13 @@ impl<A: Access> Broker<A> {
                 echo.sent(&mapped, payload, now);
             }
             let retain = if bridge.settings.outgoing_retain { retain } else { Retain::Live };
-            let waiting = Waiting { message, qos, retain };
             let mut post = Post { outbox, room, counters, settings };
             if let Some(session) = bridge.session.as_deref_mut() {
-                post.queue(session, waiting);
+                post.queue(session, Waiting { message, qos, retain });
             } else if let Some(connection) =
-                connections.iter_mut().find(|known| Some(known.id) == bridge.connection)
+                bridge.connection.and_then(|connection| connections.get_mut(connection))
             {
-                post.deliver(connection, waiting, now);
+                post.deliver(connection, &message, qos, retain, now);
             }
         }
     }

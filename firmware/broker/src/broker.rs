@@ -11,7 +11,7 @@ use crate::{
     bytes::Bytes,
     connection::{Connection, Peer},
     counters::{Counters, add, increment},
-    event::{CloseReason, ConnectionId, Input, Output, Transport},
+    event::{BridgeId, CloseReason, ConnectionId, Input, Output, Transport},
     log_in_guard::LogInGuard,
     outbox::Outbox,
     permission::Wish,
@@ -21,6 +21,7 @@ use crate::{
     session::{Durability, Session},
     settings::{SPARE_CONNECTIONS, Settings},
     system::System,
+    table::Table,
     time::Instant,
 };
 
@@ -31,11 +32,7 @@ use crate::{
 pub struct Broker<A> {
     pub(crate) settings: Settings,
     pub(crate) access: A,
-    #[expect(
-        clippy::vec_box,
-        reason = "the table has its full length from the start, the entries only when used"
-    )]
-    pub(crate) connections: Vec<Box<Connection>>,
+    pub(crate) connections: Table,
     /// Sessions of clients that are away, the longest first.
     #[expect(
         clippy::vec_box,
@@ -59,7 +56,7 @@ impl<A: Access> Broker<A> {
     /// A broker without connections and retained messages.
     pub fn new(settings: Settings, access: A) -> Self {
         Self {
-            connections: Vec::with_capacity(usize::from(settings.clients) + SPARE_CONNECTIONS),
+            connections: Table::with_capacity(usize::from(settings.clients) + SPARE_CONNECTIONS),
             away: Vec::new(),
             retained: Retained::default(),
             outbox: Outbox::new(&settings),
@@ -78,16 +75,33 @@ impl<A: Access> Broker<A> {
     /// Takes what happened at `now`. Anything about an unknown connection is ignored; one that is accepted
     /// under the number of another replaces it as if that had been closed first.
     pub fn handle(&mut self, input: Input<'_>, now: Instant) {
-        self.system.begin(now);
+        if let Input::Sent { connection, bytes } = input {
+            self.sent(connection, bytes, now);
+        } else {
+            self.take(input, now);
+        }
+        if self.outbox.backlog || self.outbox.spoken != 0 || self.outbox.wake.is_some_and(|wake| wake <= now)
+        {
+            self.follow_up(now);
+        }
+    }
+
+    /// Takes anything but the most frequent input.
+    #[inline(never)]
+    fn take(&mut self, input: Input<'_>, now: Instant) {
         match input {
             Input::Accepted { connection, transport } => self.accepted(connection, transport, now),
             Input::Opened { bridge, connection } => self.bridge_opened(bridge, connection, now),
             Input::OpenFailed { bridge, reason } => self.bridge_open_failed(bridge, reason, now),
             Input::Received { connection, bytes } => self.received(connection, bytes, now),
-            Input::Sent { connection, bytes } => self.sent(connection, bytes, now),
             Input::Closed { connection } => self.close(connection, CloseReason::NetworkClosed, now),
-            Input::Tick => {}
+            Input::Sent { .. } | Input::Tick => {}
         }
+    }
+
+    /// Hands out what waits, and does what is due.
+    #[inline(never)]
+    fn follow_up(&mut self, now: Instant) {
         self.pump(now);
         if self.outbox.wake.is_some_and(|wake| wake <= now) {
             self.do_what_is_due(now);
@@ -96,7 +110,6 @@ impl<A: Access> Broker<A> {
         if self.outbox.spoken != 0 {
             self.note_sent(now);
         }
-        self.counters.bytes_sent = self.outbox.bytes_sent;
     }
 
     /// What to do next; `None` until something else is handled.
@@ -123,8 +136,8 @@ impl<A: Access> Broker<A> {
     }
 
     /// Counts since the broker was made.
-    pub const fn counters(&self) -> &Counters {
-        &self.counters
+    pub fn counters(&self) -> Counters {
+        Counters { bytes_sent: self.outbox.bytes_sent, ..self.counters.clone() }
     }
 
     /// Clients connected now.
@@ -145,8 +158,7 @@ impl<A: Access> Broker<A> {
     /// Bytes that the broker's own structures take now, without the allocator's and without packets handed out.
     pub fn memory(&self) -> usize {
         size_of::<Self>()
-            + self.connections.capacity() * size_of::<Box<Connection>>()
-            + self.connections.iter().map(|connection| connection.memory()).sum::<usize>()
+            + self.connections.memory()
             + self.away.capacity() * size_of::<Box<Session>>()
             + self.away.iter().map(|session| session.memory()).sum::<usize>()
             + self.retained.memory()
@@ -155,12 +167,13 @@ impl<A: Access> Broker<A> {
     }
 
     pub(crate) fn find(&mut self, id: ConnectionId) -> Option<&mut Connection> {
-        self.connections.iter_mut().find(|connection| connection.id == id).map(Box::as_mut)
+        self.connections.get_mut(id)
     }
 
     fn accepted(&mut self, id: ConnectionId, transport: Transport, now: Instant) {
         self.close(id, CloseReason::NetworkClosed, now);
         increment(&mut self.counters.connections);
+        self.system.begin(now);
         let reason = if self.connections.len() >= usize::from(self.settings.clients) + SPARE_CONNECTIONS {
             CloseReason::TooManyConnections
         } else if !self.room.take(size_of::<Connection>(), Need::Growth) {
@@ -171,7 +184,7 @@ impl<A: Access> Broker<A> {
             if let Some((deadline, _)) = connection.deadline(self.outbox.stall_time()) {
                 self.outbox.wake_at(deadline);
             }
-            return self.connections.push(Box::new(connection));
+            return self.connections.push(connection);
         };
         self.counters.closed.count(reason);
         self.outbox.push(Output::Close { connection: id, reason });
@@ -190,7 +203,7 @@ impl<A: Access> Broker<A> {
         let packet_size = self.settings.packet_size;
         while !bytes.is_empty() {
             let Self { connections, room, counters, .. } = self;
-            let Some(connection) = connections.iter_mut().find(|connection| connection.id == id) else {
+            let Some(connection) = connections.get_mut(id) else {
                 return;
             };
             let role = Role::of(connection);
@@ -199,7 +212,7 @@ impl<A: Access> Broker<A> {
                 Ok(Assembled::Packet(packet)) => {
                     connection.heard = now;
                     add(&mut counters.bytes_received, packet.len());
-                    self.packet(id, &packet, now);
+                    self.packet(id, role, &packet, now);
                     // At once, so that what goes out does not depend on how the bytes were cut.
                     self.pump(now);
                 }
@@ -216,11 +229,11 @@ impl<A: Access> Broker<A> {
         }
     }
 
-    fn packet(&mut self, id: ConnectionId, bytes: &[u8], now: Instant) {
+    fn packet(&mut self, id: ConnectionId, role: Role, bytes: &[u8], now: Instant) {
         let packet = Packet::decode(bytes);
         if let Ok(packet) = &packet
             && !matches!(packet, Packet::Connack(_) | Packet::Suback(_))
-            && let Some(Peer::Broker(bridge)) = self.find(id).map(|connection| connection.peer)
+            && let Role::Broker(bridge) = role
         {
             self.bridge_heard(bridge, now);
         }
@@ -248,8 +261,8 @@ impl<A: Access> Broker<A> {
 
     fn sent(&mut self, id: ConnectionId, bytes: usize, now: Instant) {
         let Self { connections, outbox, .. } = self;
-        if let Some(connection) = connections.iter_mut().find(|connection| connection.id == id)
-            && bytes > 0
+        if bytes > 0
+            && let Some(connection) = connections.get_mut(id)
         {
             outbox.sent(connection, bytes, now);
         }
@@ -257,7 +270,7 @@ impl<A: Access> Broker<A> {
 
     /// Sends a packet that cannot wait, or closes the connection when too many are unread.
     pub(crate) fn answer(&mut self, id: ConnectionId, packet: &Packet<'_>, now: Instant) {
-        let Some(connection) = self.connections.iter().find(|connection| connection.id == id) else {
+        let Some(connection) = self.connections.get(id) else {
             return;
         };
         // No answer is longer than a packet can be.
@@ -268,7 +281,7 @@ impl<A: Access> Broker<A> {
 
     /// Sends bytes that cannot wait, or closes the connection when too many are unread.
     pub(crate) fn answer_bytes(&mut self, id: ConnectionId, bytes: Bytes, now: Instant) {
-        let Some(connection) = self.connections.iter_mut().find(|connection| connection.id == id) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         if self.outbox.has_room_for_answer(connection, bytes.len()) {
@@ -281,8 +294,7 @@ impl<A: Access> Broker<A> {
     /// Ends a connection, if it is there: keeps the session of a client that wants it, and publishes its will unless
     /// the client took leave.
     pub(crate) fn close(&mut self, id: ConnectionId, reason: CloseReason, now: Instant) {
-        let Some(index) = self.connections.iter().position(|connection| connection.id == id) else { return };
-        let mut connection = self.connections.remove(index);
+        let Some(mut connection) = self.connections.remove(id) else { return };
         self.outbox.forget(&connection);
         self.counters.closed.count(reason);
         if reason != CloseReason::NetworkClosed {
@@ -337,12 +349,14 @@ impl<A: Access> Broker<A> {
     /// Closes what is overdue, publishes `$SYS`, and settles when to look again.
     fn do_what_is_due(&mut self, now: Instant) {
         let stall = self.outbox.stall_time();
-        while let Some((id, reason)) = self.connections.iter().find_map(|connection| {
-            connection
-                .deadline(stall)
-                .filter(|(deadline, _)| *deadline <= now)
-                .map(|(_, reason)| (connection.id, reason))
-        }) {
+        let overdue = |connection: &Connection| {
+            let (deadline, reason) = connection.deadline(stall)?;
+            (deadline <= now).then_some((connection.id, reason))
+        };
+        loop {
+            // One after the other, because a will can reach those that are still there.
+            let next = self.connections.iter().find_map(overdue);
+            let Some((id, reason)) = next else { break };
             self.close(id, reason, now);
         }
         self.publish_system(now);
@@ -363,13 +377,13 @@ enum Role {
     Stranger,
     Client,
     /// The remote end of a bridge.
-    Broker,
+    Broker(BridgeId),
 }
 
 impl Role {
     const fn of(connection: &Connection) -> Self {
         match (connection.peer, &connection.session) {
-            (Peer::Broker(_), _) => Self::Broker,
+            (Peer::Broker(bridge), _) => Self::Broker(bridge),
             (Peer::Client, Some(_)) => Self::Client,
             (Peer::Client, None) => Self::Stranger,
         }
@@ -394,8 +408,8 @@ fn admit(header: FixedHeader, role: Role, packet_size: u32) -> Result<Admission,
         Role::Stranger if header.packet_type != PacketType::Connect => Err(CloseReason::ConnectExpected),
         Role::Client if header.packet_type == PacketType::Connect => Err(CloseReason::SecondConnect),
         Role::Client if by_server => Err(CloseReason::ServerPacket(header.packet_type)),
-        Role::Broker if by_client => Err(CloseReason::ClientPacket(header.packet_type)),
-        Role::Stranger | Role::Client | Role::Broker => Ok(()),
+        Role::Broker(_) if by_client => Err(CloseReason::ClientPacket(header.packet_type)),
+        Role::Stranger | Role::Client | Role::Broker(_) => Ok(()),
     }?;
     let qos = QoS::from_number(header.flags >> 1 & 3);
     if header.packet_length() <= packet_size {

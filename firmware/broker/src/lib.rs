@@ -93,6 +93,7 @@ mod store;
 mod subscribe;
 mod subscriptions;
 mod system;
+mod table;
 mod time;
 mod traffic;
 mod unwrap;

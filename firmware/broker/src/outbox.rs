@@ -94,8 +94,9 @@ impl Outbox {
         if connection.unsent > 0 && unsent > self.network.window {
             return false;
         }
-        let more = self.charge(unsent).saturating_sub(self.charge(connection.unsent));
-        let fits = self.in_flight == 0 || self.in_flight.saturating_add(more) <= self.network.in_flight;
+        let segment = if connection.unsent == 0 { self.network.segment } else { 0 };
+        let in_flight = self.in_flight.saturating_add(length).saturating_add(segment);
+        let fits = self.in_flight == 0 || in_flight <= self.network.in_flight;
         if !fits {
             if !self.in_need && !self.was_in_need {
                 // The deadlines of all that hold the room are nearer now.
@@ -111,14 +112,6 @@ impl Outbox {
         connection.unsent == 0 || connection.unsent.saturating_add(length) <= self.network.answers
     }
 
-    /// Bytes that the network takes for a connection with so many unsent.
-    const fn charge(&self, unsent: usize) -> usize {
-        match self.network.segment {
-            0 => unsent,
-            segment => unsent.div_ceil(segment).saturating_mul(segment),
-        }
-    }
-
     /// How long a connection may take no bytes, ms.
     pub(crate) const fn stall_time(&self) -> u64 {
         if self.in_need { STALL_TIME_IN_NEED } else { STALL_TIME }
@@ -126,31 +119,70 @@ impl Outbox {
 
     /// Hands out `bytes`, whether there is room or not.
     pub(crate) fn send(&mut self, connection: &mut Connection, bytes: Bytes, now: Instant) {
+        let length = bytes.len();
+        self.note(connection, length, now);
+        self.queue.push_back(Output::Send { connection: connection.id, bytes });
+    }
+
+    /// Counts bytes that are handed out.
+    fn note(&mut self, connection: &mut Connection, length: usize, now: Instant) {
         if connection.unsent == 0 {
             connection.progress = now;
+            self.in_flight += self.network.segment;
             self.wake_at(now.after(self.stall_time()));
         }
         if let Peer::Broker(bridge) = connection.peer {
             self.spoken |= bit(bridge);
         }
-        let before = self.charge(connection.unsent);
-        connection.unsent = connection.unsent.saturating_add(bytes.len());
-        self.in_flight = (self.in_flight + self.charge(connection.unsent)).saturating_sub(before);
-        self.bytes_sent = self.bytes_sent.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        self.queue.push_back(Output::Send { connection: connection.id, bytes });
+        connection.unsent = connection.unsent.saturating_add(length);
+        self.in_flight = self.in_flight.saturating_add(length);
+        // 2^64 bytes are never sent.
+        self.bytes_sent += u64::try_from(length).unwrap_or(0);
+    }
+
+    /// Hands out a message of QoS 0 to a client over TCP that the network holds nothing for, if there is room: the way of
+    /// almost all messages. What is the same for all of them is done by [`Self::finish_fan_out`].
+    #[inline]
+    pub(crate) fn fan_out(&mut self, connection: &mut Connection, message: &Message, now: Instant) -> bool {
+        let length = message.length();
+        let in_flight = self.in_flight.saturating_add(length + self.network.segment);
+        let fits = connection.unsent == 0 && in_flight <= self.network.in_flight;
+        if fits {
+            self.in_flight = in_flight;
+            connection.unsent = length;
+            connection.progress = now;
+            self.queue.push_back(Output::Send { connection: connection.id, bytes: message.packet() });
+        }
+        fits
+    }
+
+    /// Ends [`Self::fan_out`] of one message to so many connections.
+    pub(crate) fn finish_fan_out(&mut self, message: &Message, connections: u32, now: Instant) {
+        if connections > 0 {
+            let length = u64::try_from(message.length()).unwrap_or(0);
+            self.bytes_sent += length * u64::from(connections);
+            self.wake_at(now.after(self.stall_time()));
+        }
     }
 
     /// The network has taken `bytes`.
     pub(crate) fn sent(&mut self, connection: &mut Connection, bytes: usize, now: Instant) {
-        let before = self.charge(connection.unsent);
-        connection.unsent = connection.unsent.saturating_sub(bytes);
-        connection.progress = now;
-        self.in_flight = (self.in_flight + self.charge(connection.unsent)).saturating_sub(before);
+        let before = connection.unsent;
+        if bytes < before {
+            connection.unsent -= bytes;
+            connection.progress = now;
+            self.in_flight -= bytes;
+        } else if before > 0 {
+            connection.unsent = 0;
+            self.in_flight -= before + self.network.segment;
+        }
     }
 
     /// A connection is gone, and the network has given back what it held for it.
     pub(crate) fn forget(&mut self, connection: &Connection) {
-        self.in_flight = self.in_flight.saturating_sub(self.charge(connection.unsent));
+        if connection.unsent > 0 {
+            self.in_flight = self.in_flight.saturating_sub(connection.unsent + self.network.segment);
+        }
     }
 
     /// Bytes of the PUBLISH, with what wraps it, that [`Self::publish`] hands out.

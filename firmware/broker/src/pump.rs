@@ -30,8 +30,7 @@ impl<A: Access> Broker<A> {
         let Self { connections, outbox, retained, counters, turn, .. } = self;
         let mut backlog = false;
         *turn = if *turn + 1 < connections.len() { *turn + 1 } else { 0 };
-        let (before, from) = connections.split_at_mut(*turn);
-        for connection in from.iter_mut().chain(before) {
+        for connection in connections.round(*turn) {
             backlog |= pump_connection(connection, outbox, retained, counters, now) == Rest::Waits;
         }
         outbox.backlog = backlog;

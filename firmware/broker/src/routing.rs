@@ -43,7 +43,7 @@ impl<A: Access> Broker<A> {
             Received::ExactlyOnce { packet_id, .. } => (Some(Packet::Pubrec(packet_id)), Some(packet_id)),
         };
         let Self { connections, access, .. } = self;
-        let Some(connection) = connections.iter().find(|connection| connection.id == id) else { return };
+        let Some(connection) = connections.get(id) else { return };
         let peer = connection.peer;
         let Some(session) = connection.session.as_deref() else { return };
         // §4.3.3: until PUBREL the identifier names the same message, whatever DUP says.
@@ -113,29 +113,40 @@ impl<A: Access> Broker<A> {
     ) -> Result<(), NoMemory> {
         let Self { connections, away, retained, settings, counters, room, outbox, access, .. } = self;
         let mut made: Option<Message> = None;
-        let mut make = |room: &mut Room, counters: &mut Counters| match &made {
-            Some(message) => Ok(message.clone()),
-            None => {
-                // A little more than the packet will take.
-                let length = topic.as_str().len() + payload.len() + OVERHEAD + 9;
-                if !room.take(length, Need::Service) {
-                    add(&mut counters.messages_dropped, 1);
-                    return Err(NoMemory);
-                }
-                let message = Message::new(topic, payload).ok_or(NoMemory)?;
-                Ok(made.insert(message).clone())
+        let make = |room: &mut Room, counters: &mut Counters| {
+            // A little more than the packet will take.
+            let length = topic.as_str().len() + payload.len() + OVERHEAD + 9;
+            if !room.take(length, Need::Service) {
+                add(&mut counters.messages_dropped, 1);
+                return Err(NoMemory);
             }
+            Message::new(topic, payload).ok_or(NoMemory)
         };
         if retain == Retain::Retained {
-            let message = make(room, counters)?;
+            let message = made.insert(make(room, counters)?).clone();
             if retained.set(message, qos, settings).is_err() {
                 increment(&mut counters.retained_refused);
             }
         }
         let hashed = HashedTopic::new(topic);
+        let mut sent = 0;
         for connection in connections.iter_mut() {
             let Some(session) = connection.session.as_deref() else { continue };
             let Some(granted) = session.subscriptions.matches(hashed) else { continue };
+            let qos = qos.min(granted);
+            // Most messages go the short way: nothing is to be looked at, and nothing is before them.
+            let plain = session.is_ordinary() && session.traffic.is_none() && connection.websocket.is_none();
+            if plain && qos == QoS::AtMostOnce {
+                let message = match &made {
+                    Some(message) => message,
+                    None => made.insert(make(room, counters)?),
+                };
+                if outbox.fan_out(connection, message, now) {
+                    sent += 1;
+                    continue;
+                }
+            }
+            let Some(session) = connection.session.as_deref() else { continue };
             if session.restricted && !session.subject(access).may(Wish::Read, topic.as_str().as_bytes()) {
                 continue;
             }
@@ -144,9 +155,15 @@ impl<A: Access> Broker<A> {
             }
             // §3.3.1.3: RETAIN is 0 for a subscription that was there before the message.
             let retain = if session.is_bridge { retain } else { Retain::Live };
-            let message = make(room, counters)?;
-            let waiting = Waiting { message, qos: qos.min(granted), retain };
-            Post { outbox, room, counters, settings }.deliver(connection, waiting, now);
+            let message = match &made {
+                Some(message) => message,
+                None => made.insert(make(room, counters)?),
+            };
+            Post { outbox, room, counters, settings }.deliver(connection, message, qos, retain, now);
+        }
+        if let Some(message) = &made {
+            counters.messages_sent += u64::from(sent);
+            outbox.finish_fan_out(message, sent, now);
         }
         if qos != QoS::AtMostOnce {
             for session in away.iter_mut() {
@@ -156,8 +173,11 @@ impl<A: Access> Broker<A> {
                     continue;
                 }
                 let retain = if session.is_bridge { retain } else { Retain::Live };
-                let message = make(room, counters)?;
-                let waiting = Waiting { message, qos: qos.min(granted), retain };
+                let message = match &made {
+                    Some(message) => message,
+                    None => made.insert(make(room, counters)?),
+                };
+                let waiting = Waiting { message: message.clone(), qos: qos.min(granted), retain };
                 Post { outbox, room, counters, settings }.queue(session, waiting);
             }
         }
@@ -176,18 +196,24 @@ pub(crate) struct Post<'a> {
 
 impl Post<'_> {
     /// Hands a message out at once if nothing is before it and there is room, else lets it wait, or drops it.
-    pub(crate) fn deliver(&mut self, connection: &mut Connection, waiting: Waiting, now: Instant) {
-        let Some(idle) = connection.session.as_ref().map(|session| session.is_idle()) else { return };
-        let at_once = waiting.qos == QoS::AtMostOnce
-            && idle
-            && self
-                .outbox
-                .has_room(connection, Outbox::publish_length(connection, &waiting.message, QoS::AtMostOnce));
-        if at_once {
-            add(&mut self.counters.messages_sent, 1);
-            self.outbox.publish(connection, &waiting.message, Delivery::Once, waiting.retain, now);
-        } else if let Some(session) = connection.session.as_deref_mut() {
-            self.queue(session, waiting);
+    pub(crate) fn deliver(
+        &mut self,
+        connection: &mut Connection,
+        message: &Message,
+        qos: QoS,
+        retain: Retain,
+        now: Instant,
+    ) {
+        let Some(session) = connection.session.as_deref() else { return };
+        if qos == QoS::AtMostOnce && session.is_idle() {
+            let length = Outbox::publish_length(connection, message, qos);
+            if self.outbox.has_room(connection, length) {
+                add(&mut self.counters.messages_sent, 1);
+                return self.outbox.publish(connection, message, Delivery::Once, retain, now);
+            }
+        }
+        if let Some(session) = connection.session.as_deref_mut() {
+            self.queue(session, Waiting { message: message.clone(), qos, retain });
             self.outbox.backlog = true;
         }
     }

@@ -63,6 +63,11 @@ impl Session {
         }
     }
 
+    /// May it get every message as it is: it has no permissions to be looked at and is no bridge.
+    pub(crate) const fn is_ordinary(&self) -> bool {
+        !self.restricted && !self.is_bridge
+    }
+
     /// May a message be handed out without regard to others.
     pub(crate) fn is_idle(&self) -> bool {
         self.traffic.as_ref().is_none_or(|traffic| !traffic.is_sending())

@@ -41,11 +41,11 @@ pub struct Settings {
 pub struct Network {
     /// Bytes for one connection. One packet may be longer.
     pub window: u32,
-    /// Bytes for all connections together, each counted in whole segments. Answers to packets that a client has sent
-    /// come on top.
+    /// Bytes for all connections together, with [`Self::segment`] for each that has any. Answers to packets that a client
+    /// has sent come on top.
     pub in_flight: u32,
-    /// Bytes that the network takes for each piece of this length that is begun, 0 for no more than there are. The
-    /// SDK's lwIP takes a whole maximum segment for every write that is not acknowledged.
+    /// Bytes that the network takes for a connection with unsent bytes, beyond those. The SDK's lwIP takes a whole
+    /// maximum segment for a write that is not acknowledged, and fills it with the next ones.
     pub segment: u16,
 }
 

@@ -20,10 +20,7 @@ use crate::{
 impl<A: Access> Broker<A> {
     pub(crate) fn subscribe(&mut self, id: ConnectionId, subscribe: &Subscribe<'_>, now: Instant) {
         let Self { settings, connections, retained, counters, access, room, .. } = self;
-        let Some(session) = connections
-            .iter_mut()
-            .find(|connection| connection.id == id)
-            .and_then(|connection| connection.session.as_deref_mut())
+        let Some(session) = connections.get_mut(id).and_then(|connection| connection.session.as_deref_mut())
         else {
             return;
         };
@@ -99,6 +96,7 @@ fn add_subscription(
     let length = filter.as_str().len();
     let fits = count < limit
         && bytes + length <= limit * FILTER_BYTES_PER_SUBSCRIPTION
+        && session.subscriptions.can_hold(length)
         // The list is moved to make it longer.
         && room.take(session.subscriptions.memory() + length, Need::Growth);
     if fits {

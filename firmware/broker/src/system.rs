@@ -17,7 +17,7 @@ use crate::{
     room::Need,
     routing::{Origin, Post},
     time::Instant,
-    traffic::{Retain, Waiting},
+    traffic::Retain,
 };
 
 /// What precedes every topic.
@@ -160,7 +160,7 @@ impl<A: Access> Broker<A> {
                 continue;
             }
             let Self { connections, access, outbox, room, counters, settings, .. } = self;
-            let Some(connection) = connections.iter_mut().find(|connection| connection.id == id) else {
+            let Some(connection) = connections.get_mut(id) else {
                 return;
             };
             let may = connection
@@ -171,8 +171,13 @@ impl<A: Access> Broker<A> {
                 continue;
             }
             let Some(message) = Message::new(topic, value.as_bytes()) else { continue };
-            let waiting = Waiting { message, qos: QoS::AtMostOnce, retain: Retain::Retained };
-            Post { outbox, room, counters, settings }.deliver(connection, waiting, now);
+            Post { outbox, room, counters, settings }.deliver(
+                connection,
+                &message,
+                QoS::AtMostOnce,
+                Retain::Retained,
+                now,
+            );
         }
     }
 
@@ -199,7 +204,7 @@ impl<A: Access> Broker<A> {
         let sessions = self.connections.iter().filter_map(|connection| connection.session.as_deref());
         let started = self.system.started.unwrap_or(now);
         Facts {
-            counters: self.counters.clone(),
+            counters: self.counters(),
             uptime: now.0.saturating_sub(started.0) / 1000,
             connected: self.clients(),
             away: self.away.len(),

@@ -37,7 +37,7 @@ impl<'a> Reader<'a> {
     /// UTF-8 with a two-byte length in front and without U+0000 (§1.5.3).
     pub(crate) fn text(&mut self) -> Result<&'a str, Malformed> {
         let text = core::str::from_utf8(self.binary()?).map_err(|_| Malformed::NotUtf8)?;
-        if text.as_bytes().contains(&0) { Err(Malformed::NullCharacter) } else { Ok(text) }
+        if text.bytes().any(|byte| byte == 0) { Err(Malformed::NullCharacter) } else { Ok(text) }
     }
 
     pub(crate) fn rest(&mut self) -> &'a [u8] {

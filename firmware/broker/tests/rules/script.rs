@@ -243,7 +243,7 @@ impl Script {
         self.ends.get(&connection).copied()
     }
 
-    pub(crate) fn counters(&self) -> &Counters {
+    pub(crate) fn counters(&self) -> Counters {
         self.broker.counters()
     }
 }

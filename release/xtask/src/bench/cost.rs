@@ -27,14 +27,12 @@ pub(crate) fn build() -> Result<PathBuf, Failure> {
         return Err("gcc cannot link 32-bit programs: apt-get install gcc-multilib".into());
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    process::run(Command::new(cargo).current_dir(root()).args([
-        "build",
-        "--profile",
-        "cost",
-        "--package",
-        NAME,
-        "--target",
-        TARGET,
-    ]))?;
+    process::run(
+        Command::new(cargo)
+            .current_dir(root())
+            // The chip's code lies at fixed addresses.
+            .env("CARGO_TARGET_I686_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-Crelocation-model=static")
+            .args(["build", "--profile", "cost", "--package", NAME, "--target", TARGET]),
+    )?;
     Ok(scratch().join(TARGET).join("cost").join(NAME))
 }
