@@ -30,19 +30,25 @@ impl Replay {
         Some(Self { filter: filter.as_str().into(), qos, next, end })
     }
 
-    /// The message to be sent next and its QoS, once `admit` agrees to it.
-    pub(crate) fn next(&mut self, retained: &Retained, mut admit: impl FnMut(&Message, QoS) -> bool) -> Next {
-        match retained.find(self.filter.as_bytes(), self.next, self.end) {
-            None => Next::Done,
-            Some((sequence, kept)) => {
+    /// The message to be sent next and its QoS, once `admit` agrees to it. Those that `may_read` forbids are left out.
+    pub(crate) fn next(
+        &mut self,
+        retained: &Retained,
+        may_read: impl Fn(&Message) -> bool,
+        mut admit: impl FnMut(&Message, QoS) -> bool,
+    ) -> Next {
+        while let Some((sequence, kept)) = retained.find(self.filter.as_bytes(), self.next, self.end) {
+            if may_read(&kept.message) {
                 let qos = kept.qos.min(self.qos);
                 if !admit(&kept.message, qos) {
                     return Next::NoRoom;
                 }
                 self.next = sequence + 1;
-                Next::Message(kept.message.clone(), qos)
+                return Next::Message(kept.message.clone(), qos);
             }
+            self.next = sequence + 1;
         }
+        Next::Done
     }
 
     /// Is it for exactly this filter.
