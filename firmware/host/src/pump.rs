@@ -142,6 +142,11 @@ impl Pump {
                 RadioEvent::AccessPointUp { ip } => Input::AccessPointUp { ip },
             });
         }
+        // The node takes no config before its start-up is over, and no word says so but that the radio has brought it to
+        // a network.
+        if let Some(config) = self.config.take_if(|_| self.node.mode().is_some()) {
+            self.feed(Input::Configured(&config));
+        }
         while let Some(Opened { bridge, result }) = self.openings.poll(self.now()) {
             let added = result
                 .and_then(|stream| self.sockets.add(stream).map_err(|error| opening::failure_of(&error)));
@@ -160,11 +165,6 @@ impl Pump {
         self.flush();
         if self.node.poll_at().is_some_and(|due| due <= self.now()) {
             self.feed(Input::Tick);
-            self.flush();
-        }
-        // The node takes no config before its start-up is over, and no word says so but that it is on a network.
-        if let Some(config) = self.config.take_if(|_| self.node.mode().is_some()) {
-            self.feed(Input::Configured(&config));
             self.flush();
         }
     }

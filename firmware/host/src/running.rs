@@ -127,8 +127,8 @@ impl Running {
     }
 
     /// Changes the config of the running device, as [`Input::Configured`](espbroker_node::Input::Configured) says. Its
-    /// flash stays as it is. Never waits: a device that is not on its network yet takes the config once it is, and the
-    /// last one counts.
+    /// flash stays as it is. Never waits: a client that connects after this meets the new config, and a device that is
+    /// not on its network yet takes the last one once it is.
     pub fn reconfigure(&self, config: Config) {
         *lock(&self.shared.config) = Some(config);
         self.wake();
