@@ -105,7 +105,8 @@ enum Step {
     NoRoom,
 }
 
-/// Takes what is to be handed out next: what was in flight before, what waits, retained messages.
+/// Takes what is to be handed out next: what was in flight before, then what waits and retained messages, in the order
+/// in which they came about.
 fn next(
     connection: &Connection,
     session: &mut Session,
@@ -128,16 +129,7 @@ fn next(
         return Step::Again(sent.stage.clone(), sent.packet_id, sent.retain);
     }
     let can_launch = traffic.in_flight.len() < IN_FLIGHT_MESSAGES;
-    if let Some(first) = traffic.waiting.front() {
-        if first.qos != QoS::AtMostOnce && !can_launch {
-            return Step::Nothing;
-        }
-        if !outbox.has_room(connection, Outbox::publish_length(connection, &first.message, first.qos)) {
-            return Step::NoRoom;
-        }
-        return traffic.next_waiting().map_or(Step::Nothing, Step::New);
-    }
-    while let Some(replay) = traffic.replays.first_mut() {
+    while let Some(replay) = traffic.replays.first_mut().filter(|replay| replay.behind == 0) {
         let admit = |message: &Message, qos| {
             (qos == QoS::AtMostOnce || can_launch)
                 && outbox.has_room(connection, Outbox::publish_length(connection, message, qos))
@@ -152,9 +144,20 @@ fn next(
             Next::NoRoom => return Step::NoRoom,
             Next::Done => {
                 traffic.replays.remove(0);
+                if traffic.replays.is_empty() {
+                    traffic.replays = Vec::new();
+                }
             }
         }
     }
-    traffic.replays = Vec::new();
+    if let Some(first) = traffic.waiting.front() {
+        if first.qos != QoS::AtMostOnce && !can_launch {
+            return Step::Nothing;
+        }
+        if !outbox.has_room(connection, Outbox::publish_length(connection, &first.message, first.qos)) {
+            return Step::NoRoom;
+        }
+        return traffic.next_waiting().map_or(Step::Nothing, Step::New);
+    }
     Step::Nothing
 }

@@ -79,7 +79,7 @@ fn start_replay(
         traffic.replays.retain(|replay| !replay.is_for(filter));
     }
     if let Some(replay) = replay(filter, qos) {
-        session.traffic().replays.push(replay);
+        session.traffic().replay(replay);
     }
 }
 

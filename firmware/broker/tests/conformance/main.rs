@@ -3,6 +3,8 @@
 //! `CONFORMANCE.md` says which test shows which statement; many are shown by the tests of the broker's rules.
 
 #[cfg(test)]
+mod ordering;
+#[cfg(test)]
 mod packets;
 #[cfg(test)]
 #[expect(dead_code, reason = "the tests of the rules need more of it")]

@@ -1,8 +1,29 @@
 //! Packets that most tests need, and the bytes that a client gets.
 
-use espbroker_mqtt::{Connack, Connect, ConnectReturnCode, Packet};
+use espbroker_mqtt::{Connack, Connect, ConnectReturnCode, Delivery, Packet, Publish};
 
-use crate::script::{Script, plain};
+use crate::script::{Script, id, message, plain};
+
+/// A PUBLISH of QoS 1.
+pub(crate) fn at_least_once<'a>(topic: &'a str, number: u16, payload: &'a [u8]) -> Publish<'a> {
+    let delivery = Delivery::AtLeastOnce { packet_id: id(number), duplicate: false };
+    Publish { delivery, ..message(topic, payload) }
+}
+
+/// The same with DUP set.
+pub(crate) fn again(publish: Publish<'_>) -> Publish<'_> {
+    let delivery = match publish.delivery {
+        Delivery::AtMostOnce => panic!("QoS 0 has no DUP"),
+        Delivery::AtLeastOnce { packet_id, .. } => Delivery::AtLeastOnce { packet_id, duplicate: true },
+        Delivery::ExactlyOnce { packet_id, .. } => Delivery::ExactlyOnce { packet_id, duplicate: true },
+    };
+    Publish { delivery, ..publish }
+}
+
+/// The same with RETAIN set.
+pub(crate) fn kept(publish: Publish<'_>) -> Publish<'_> {
+    Publish { retain: true, ..publish }
+}
 
 /// A CONNECT for a session that outlives the connection.
 pub(crate) fn persistent(client_id: &str) -> Connect<'_> {
