@@ -101,7 +101,7 @@ impl<A: Access> Broker<A> {
     /// highest QoS of those (§3.3.5).
     ///
     /// # Errors
-    /// There was no memory for it; nobody got it and nothing is kept.
+    /// There was no memory for it; nobody got it. Of its topic nothing is kept if it was lost for good.
     pub(crate) fn route(
         &mut self,
         topic: TopicName<'_>,
@@ -127,7 +127,13 @@ impl<A: Access> Broker<A> {
             }
         };
         if retain == Retain::Retained {
-            let message = make(room, counters)?;
+            let Ok(message) = make(room, counters) else {
+                // §3.3.1.3: what was kept is outdated, unless the sender, not being answered, sends this again.
+                if qos == QoS::AtMostOnce || origin == Origin::Here {
+                    retained.forget(topic);
+                }
+                return Err(NoMemory);
+            };
             if retained.set(message, qos, settings).is_err() {
                 increment(&mut counters.retained_refused);
             }

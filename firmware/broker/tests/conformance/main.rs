@@ -3,6 +3,8 @@
 //! `CONFORMANCE.md` says which test shows which statement; many are shown by the tests of the broker's rules.
 
 #[cfg(test)]
+mod errors;
+#[cfg(test)]
 mod ordering;
 #[cfg(test)]
 mod packets;
