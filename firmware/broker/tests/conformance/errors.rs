@@ -1,7 +1,7 @@
 //! What happens when the broker cannot do what it is asked (MQTT 3.1.1 §4.8).
 
 use espbroker_broker::{CloseReason, Settings};
-use espbroker_mqtt::{Connect, Packet};
+use espbroker_mqtt::{Connect, Packet, QoS};
 
 use crate::{
     packets::{at_least_once, kept},
@@ -56,4 +56,24 @@ fn a_retained_message_of_qos_0_that_finds_no_memory_takes_the_outdated_one_with_
     script.broker.set_free(100_000);
     script.subscribe(1, &["t"]);
     script.expect(1, &[]);
+}
+
+// [MQTT-3.3.1-6], [MQTT-3.8.4-5]
+#[test]
+fn a_subscription_whose_retained_messages_find_no_memory_is_refused() {
+    let mut script = without_memory();
+    script.broker.set_free(12_600);
+    script.ask(2, &["t", "other"], &[0x80, 0]);
+    script.expect(2, &[]);
+    assert_eq!(script.counters().subscriptions_refused, 1);
+    // The old subscription stays as it was.
+    script.broker.set_free(100_000);
+    script.subscribe_at(2, &["t"], QoS::AtLeastOnce);
+    script.expect(2, &[retained("t", b"1")]);
+    script.broker.set_free(12_600);
+    script.ask_at(2, &["t"], QoS::AtMostOnce, &[0x80]);
+    script.broker.set_free(100_000);
+    let message = at_least_once("t", 1, b"2");
+    script.send(1, Packet::Publish(message));
+    script.expect(2, &[Packet::Publish(message)]);
 }
