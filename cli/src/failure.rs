@@ -3,7 +3,7 @@
 //! The only file with hints and exit codes. An error type says what happened; here it is decided what a user should
 //! do about it. Hints never suggest `sudo`, and never show a secret.
 
-use std::{error::Error, fmt::Write as _, process::ExitCode};
+use std::{error::Error, fmt::Write as _, io::ErrorKind, process::ExitCode};
 
 use anstyle::{AnsiColor, Style};
 use espbroker_config::flash_map::FlashMap;
@@ -14,13 +14,13 @@ use espbroker_flasher::{
     ports,
     transport::{RFC2217_PREFIX, TransportError},
 };
-use espbroker_node::status::{ListenFailure, WifiReason};
+use espbroker_node::status::{BridgeReason, ListenFailure, Service, WifiReason};
 
 use crate::{
     PrintError,
     answers::AnswersError,
     check::CheckError,
-    commands::CommandError,
+    commands::{CommandError, broker::BrokerError},
     device::DeviceError,
     image_file::ImageFileError,
     preflight::PreflightError,
@@ -79,19 +79,31 @@ const HINT: Style = AnsiColor::Cyan.on_default().bold();
 const HINT_INDENT: usize = 6;
 
 impl Failure {
-    /// The whole message, as it goes to stderr; the hint is broken into lines of at most `columns`.
-    pub(crate) fn text(&self, columns: Option<usize>) -> String {
-        let mut text = format!("{ERROR}error:{ERROR:#} {}\n", self.error);
-        let mut said = self.error.to_string();
+    /// Message and causes in one line, for what goes on in spite of it.
+    pub(crate) fn sentence(&self) -> String {
+        self.chain().join(": ")
+    }
+
+    /// What happened and its causes, each said once.
+    fn chain(&self) -> Vec<String> {
+        let mut said = vec![self.error.to_string()];
         let mut cause = self.error.source();
         while let Some(error) = cause {
             let words = error.to_string();
             // Some messages already end with their cause.
-            if !said.contains(&words) {
-                let _ = writeln!(text, "  caused by: {words}");
-                said = words;
+            if !said.last().is_some_and(|before| before.contains(&words)) {
+                said.push(words);
             }
             cause = error.source();
+        }
+        said
+    }
+
+    /// The whole message, as it goes to stderr; the hint is broken into lines of at most `columns`.
+    pub(crate) fn text(&self, columns: Option<usize>) -> String {
+        let mut text = format!("{ERROR}error:{ERROR:#} {}\n", self.error);
+        for cause in self.chain().iter().skip(1) {
+            let _ = writeln!(text, "  caused by: {cause}");
         }
         if let Some(hint) = &self.hint {
             let hint = match columns {
@@ -474,6 +486,69 @@ impl Explain for SetupError {
     }
 }
 
+impl Explain for BrokerError {
+    fn explain(&self) -> (Exit, Option<String>) {
+        match self {
+            Self::NoSettings => unable(
+                "try `espbroker broker --anonymous`, or name a file with --config; this is enough for it: \
+                 broker.users = [{ name = \"home\", password = \"...\" }]",
+            ),
+            Self::NobodyMayEnter => unable("add [[broker.users]], or let everybody in with --anonymous"),
+            Self::Address { .. } => unable(
+                "--bind takes an address of this computer: 127.0.0.1 for its own programs, 0.0.0.0 for all networks",
+            ),
+            Self::PortNotOpen { service, reason, .. } => {
+                let flag = match service {
+                    Service::Mqtt => "--port",
+                    Service::WebSocket => "--websocket-port",
+                };
+                match reason {
+                    ListenFailure::InUse => unable(format!(
+                        "another program has this port (a mosquitto?): stop it, or choose another with {flag}"
+                    )),
+                    ListenFailure::Denied => {
+                        unable(format!("ports below 1024 are for administrators: choose another with {flag}"))
+                    }
+                    ListenFailure::NotSupported => unable("leave this port out of the settings"),
+                    ListenFailure::Other => unable(format!("choose another port with {flag}")),
+                }
+            }
+            Self::Store { source, .. } => match source.kind() {
+                ErrorKind::ResourceBusy => unable("stop the broker that uses it, or name another file"),
+                ErrorKind::InvalidData => unable("name a file that is not there yet, or that a broker made"),
+                _ => (Exit::Unable, None),
+            },
+            Self::NotAStore { .. } => unable("name a file that is not there yet, or that a broker made"),
+            Self::Settings(_) | Self::Flash(_) | Self::System(_) | Self::Ended => (Exit::Unable, None),
+        }
+    }
+}
+
+/// What to do about a bridge that has failed; it goes on trying unless that makes no sense.
+pub(crate) const fn bridge_hint(reason: BridgeReason) -> &'static str {
+    match reason {
+        BridgeReason::NameNotFound => "check the bridge's host letter by letter, and this computer's DNS",
+        BridgeReason::Refused => "check the bridge's port, and whether the other broker runs",
+        BridgeReason::Unreachable | BridgeReason::TimedOut => {
+            "check the bridge's host, and whether a firewall is in the way"
+        }
+        BridgeReason::ConnectionLost | BridgeReason::ServerUnavailable | BridgeReason::Other => {
+            "it tries again by itself"
+        }
+        BridgeReason::NoAnswer | BridgeReason::ProtocolRefused => {
+            "set try_private = false if the other broker is strict about the protocol; a port for TLS answers like \
+             this too"
+        }
+        BridgeReason::ProtocolViolated => "is the bridge's port one for MQTT?",
+        BridgeReason::IdentifierRejected => "give the bridge another client_id",
+        BridgeReason::BadCredentials => "check user and password of the bridge",
+        BridgeReason::NotAuthorized => {
+            "check user and password of the bridge, and what the other broker allows this user"
+        }
+        BridgeReason::TlsNotSupported => "use the other broker's port without TLS, with tls = false",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use espbroker_flasher::ProgramError;
@@ -485,7 +560,7 @@ mod tests {
         let failure = Failure::from(SettingsError::Read {
             what: "settings",
             path: "x.toml".into(),
-            source: std::io::Error::new(std::io::ErrorKind::NotFound, "no such file"),
+            source: std::io::Error::new(ErrorKind::NotFound, "no such file"),
         });
         assert_eq!(
             anstream::adapter::strip_str(&failure.text(None)).to_string(),

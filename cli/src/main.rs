@@ -57,7 +57,10 @@ pub(crate) enum PrintError {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let context = Context { screen: Screen::new(loudness(&arguments.output)), cancel: Cancel::default() };
-    stop_on_interrupt(context.cancel.clone());
+    // The broker minds its signals itself: to it, one of them is no end.
+    if !matches!(arguments.command, Command::Broker(_)) {
+        stop_on_interrupt(context.cancel.clone());
+    }
     match run(&arguments.command, &context) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -79,6 +82,7 @@ fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Backup(given) => commands::backup::backup(given, context),
         Command::Restore(given) => commands::backup::restore(given, context),
         Command::Erase(given) => commands::erase::run(given, context),
+        Command::Broker(given) => commands::broker::run(given, context),
         Command::Simulate(given) => commands::simulate::run(given, context),
         Command::Profiles(given) => commands::profiles::run(given),
         Command::Completions(given) => {

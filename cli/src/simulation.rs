@@ -21,7 +21,7 @@ use crate::{
 
 /// The virtual device's MAC address: Espressif's prefix with the bit for "locally administered" set, which no real
 /// chip has.
-const MAC: [u8; 6] = [0x5E, 0xCF, 0x7F, 0x00, 0x00, 0x01];
+pub(crate) const MAC: [u8; 6] = [0x5E, 0xCF, 0x7F, 0x00, 0x00, 0x01];
 
 /// How long joining takes where nothing else is told; a real chip with DHCP takes about 4 s.
 const JOIN_DELAY: Duration = Duration::from_millis(1500);

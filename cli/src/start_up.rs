@@ -279,14 +279,16 @@ pub(crate) const fn wifi_words(reason: WifiReason) -> &'static str {
     }
 }
 
-const fn service_words(service: Service) -> &'static str {
+/// What clients connect to, for people.
+pub(crate) const fn service_words(service: Service) -> &'static str {
     match service {
         Service::Mqtt => "MQTT",
         Service::WebSocket => "WebSocket",
     }
 }
 
-const fn listen_words(reason: ListenFailure) -> &'static str {
+/// What a port is that cannot be opened, for people.
+pub(crate) const fn listen_words(reason: ListenFailure) -> &'static str {
     match reason {
         ListenFailure::InUse => "in use",
         ListenFailure::Denied => "not allowed here",

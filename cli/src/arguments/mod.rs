@@ -3,6 +3,7 @@
 //! No flag takes a secret: passwords come from a prompt, a file or standard input, because other users of a
 //! computer can read a program's arguments.
 
+mod broker;
 mod device;
 mod setup;
 
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub(crate) use broker::BrokerArguments;
 pub(crate) use device::{DeviceArguments, LoaderArguments, Reset};
 pub(crate) use setup::{AnswerArguments, SetupArguments, SimulationArguments};
 
@@ -62,6 +64,8 @@ pub(crate) enum Command {
     Restore(RestoreArguments),
     /// Erase one region of a device's flash, or all of it
     Erase(EraseArguments),
+    /// Run the device's broker on this computer, to try settings, topics and bridges without a board
+    Broker(BrokerArguments),
     /// Run a virtual ESP8266 that any serial flashing tool can talk to
     Simulate(SimulateArguments),
     /// List the boards that ship with the program

@@ -103,7 +103,11 @@ fn write(given: &ConfigWriteArguments, context: &Context) -> Result<(), Failure>
 }
 
 /// One line for each field, with its whole path, so that two fields of the same name stay apart.
-fn lines(config: &Config) -> Result<Vec<String>, crate::PrintError> {
+///
+/// # Errors
+///
+/// When the config cannot be written as settings.
+pub(super) fn lines(config: &Config) -> Result<Vec<String>, crate::PrintError> {
     let mut lines = Vec::new();
     flatten("", &toml::Value::try_from(render(config))?, &mut lines);
     Ok(lines)

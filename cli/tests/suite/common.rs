@@ -192,6 +192,13 @@ impl Background {
         interrupt(self.id());
     }
 
+    /// Waits for the next line on standard output.
+    pub(crate) fn next_line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
     /// Waits for the end; the output is that after the first line.
     pub(crate) fn finish(mut self) -> Run {
         let deadline = Instant::now() + PATIENCE;
@@ -217,7 +224,13 @@ impl Drop for Background {
 
 /// Sends SIGINT.
 pub(crate) fn interrupt(process: u32) {
-    assert!(Command::new("kill").args(["-INT", &process.to_string()]).status().unwrap().success());
+    signal(process, "INT");
+}
+
+/// Sends the signal of this name.
+pub(crate) fn signal(process: u32, name: &str) {
+    let sent = Command::new("kill").args(["-s", name, &process.to_string()]).status().unwrap();
+    assert!(sent.success());
 }
 
 /// Permission bits of a file.

@@ -9,7 +9,7 @@ use espbroker_config::{
 };
 
 use crate::{
-    common::{Background, Home, Run, free_port},
+    common::{Background, Home, Run, free_port, signal},
     settings::{FULL, active, region},
 };
 
@@ -133,6 +133,39 @@ fn no_secret_is_in_any_output_of_any_command_that_meets_it() {
     for window in payload.windows(8) {
         let hex: String = window.iter().map(|byte| format!("{byte:02x}")).collect();
         assert!(!output.digits.contains(&hex), "config bytes: {hex}");
+    }
+}
+
+#[test]
+fn a_broker_on_this_computer_tells_no_secret() {
+    let home = Home::new();
+    let settings = home.write("hall.toml", FULL);
+    let port = free_port().to_string();
+    let arguments =
+        ["broker", "--json", "-vv", "--store", "hall.store", "--port", &port, "--config", &settings];
+    let mut running = Background::start(home.command(&arguments));
+    while !running.next_line().contains("ready") {}
+    home.write("hall.toml", FULL.replace("websocket_port = 0", "websocket_port = 1"));
+    signal(running.id(), "HUP");
+    let configured = running.next_line();
+    assert!(configured.contains("websocket_port"), "{configured}");
+    home.write("hall.toml", FULL.replace("websocket_port = 0", "websocket_port = \"sesame-of-the-user\""));
+    signal(running.id(), "HUP");
+    let mut refused = running.next_line();
+    assert!(refused.contains("not-configured"), "{refused}");
+    running.interrupt();
+    let (_, config) = active(&fs::read(home.path("hall.store")).unwrap());
+    let mut run = running.finish();
+    refused.push_str(&configured);
+    run.stdout = refused;
+    let output = Output::new(&[run]);
+    for text in TEXTS {
+        output.must_not_contain(text, text.as_bytes());
+    }
+    output.must_not_contain("the cluster's key", &key());
+    for user in &config.broker.users {
+        let hash = user.password.to_text();
+        output.must_not_contain("a password's hash", hash.rsplit_once('$').unwrap().1.as_bytes());
     }
 }
 

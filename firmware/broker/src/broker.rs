@@ -313,6 +313,10 @@ impl<A: Access> Broker<A> {
         }
         if let Some(session) = session.filter(|session| session.durability == Durability::Persistent) {
             self.park(session);
+            // The client that takes over claims it at once, so that no other need be forgotten for it.
+            if reason != CloseReason::TakenOver {
+                self.forget_sessions();
+            }
         }
         if let Some(will) = connection.will
             && let Some(topic) = will.topic()
@@ -336,14 +340,15 @@ impl<A: Access> Broker<A> {
             traffic.park();
         }
         session.settle();
-        if self.settings.sessions == 0 {
-            return;
-        }
-        while self.away.len() >= usize::from(self.settings.sessions) {
+        self.away.push(session);
+    }
+
+    /// Forgets the sessions that are one too many.
+    pub(crate) fn forget_sessions(&mut self) {
+        while self.away.len() > usize::from(self.settings.sessions) {
             self.away.remove(0);
             increment(&mut self.counters.sessions_forgotten);
         }
-        self.away.push(session);
     }
 
     /// Closes what is overdue, publishes `$SYS`, and settles when to look again.

@@ -41,6 +41,7 @@ impl<A: Access> Broker<A> {
         let known = same.is_some() || self.away.iter().any(|session| session.client_id == client_id);
         if !self.room.take(bytes, if known { Need::Service } else { Need::Growth }) {
             increment(&mut self.counters.no_memory);
+            self.forget_sessions();
             return self.refuse(id, ConnectReturnCode::ServerUnavailable, now);
         }
         let durability = if connect.clean_session { Durability::Clean } else { Durability::Persistent };

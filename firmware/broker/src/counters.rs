@@ -43,7 +43,7 @@ pub struct Counters {
     pub log_ins_put_off: u32,
     /// Connections and CONNECTs refused because memory is short.
     pub no_memory: u32,
-    /// Sessions of clients that are away, forgotten for those of others.
+    /// Sessions of clients that are away, forgotten because they were too many.
     pub sessions_forgotten: u32,
     /// Messages of a bridge that came back from the remote broker and were ignored.
     pub bridge_echoes: u32,

@@ -11,6 +11,7 @@ use crate::{
     counters::{Counters, add},
     message::Message,
     outbox::{Delivery, Outbox},
+    permission::Wish,
     replay::Next,
     retained::Retained,
     session::Session,
@@ -27,11 +28,11 @@ impl<A: Access> Broker<A> {
             return;
         }
         self.outbox.begin_round();
-        let Self { connections, outbox, retained, counters, turn, .. } = self;
+        let Self { connections, outbox, retained, counters, access, turn, .. } = self;
         let mut backlog = false;
         *turn = if *turn + 1 < connections.len() { *turn + 1 } else { 0 };
         for connection in connections.round(*turn) {
-            backlog |= pump_connection(connection, outbox, retained, counters, now) == Rest::Waits;
+            backlog |= pump_connection(connection, outbox, retained, counters, access, now) == Rest::Waits;
         }
         outbox.backlog = backlog;
     }
@@ -51,6 +52,7 @@ fn pump_connection(
     outbox: &mut Outbox,
     retained: &Retained,
     counters: &mut Counters,
+    access: &impl Access,
     now: Instant,
 ) -> Rest {
     if connection.session.as_ref().is_none_or(|session| session.is_idle()) {
@@ -59,7 +61,7 @@ fn pump_connection(
     // Apart for a moment, so that both can be changed.
     let Some(mut session) = connection.session.take() else { return Rest::Done };
     let rest = loop {
-        match next(connection, &mut session, outbox, retained) {
+        match next(connection, &mut session, outbox, retained, access) {
             Step::Again(stage, packet_id, retain) => {
                 let message = match stage {
                     Stage::Puback(message) => Some((message, QoS::AtLeastOnce)),
@@ -102,9 +104,16 @@ enum Step {
     NoRoom,
 }
 
-/// Takes what is to be handed out next: what was in flight before, what waits, retained messages.
-fn next(connection: &Connection, session: &mut Session, outbox: &mut Outbox, retained: &Retained) -> Step {
-    let Some(traffic) = session.traffic.as_deref_mut() else { return Step::Nothing };
+/// Takes what is to be handed out next: what was in flight before, then what waits and retained messages, in the order
+/// in which they came about.
+fn next(
+    connection: &Connection,
+    session: &mut Session,
+    outbox: &mut Outbox,
+    retained: &Retained,
+    access: &impl Access,
+) -> Step {
+    let (Some(traffic), subject) = session.traffic_and_subject(access) else { return Step::Nothing };
     if let Some(sent) = traffic.in_flight.get(traffic.resent) {
         let length = match &sent.stage {
             Stage::Puback(message) | Stage::Pubrec(message) => {
@@ -119,6 +128,27 @@ fn next(connection: &Connection, session: &mut Session, outbox: &mut Outbox, ret
         return Step::Again(sent.stage.clone(), sent.packet_id, sent.retain);
     }
     let can_launch = traffic.in_flight.len() < IN_FLIGHT_MESSAGES;
+    while let Some(replay) = traffic.replays.first_mut().filter(|replay| replay.behind == 0) {
+        let admit = |message: &Message, qos| {
+            (qos == QoS::AtMostOnce || can_launch)
+                && outbox.has_room(connection, Outbox::publish_length(connection, message, qos))
+        };
+        // Judged now and not when it was subscribed to: permissions may have changed since.
+        let may_read = |message: &Message| subject.may(Wish::Read, message.topic());
+        match replay.next(retained, may_read, admit) {
+            Next::Message(message, qos) => {
+                return Step::New(Waiting { message, qos, retain: Retain::Retained });
+            }
+            // An acknowledgement, too, makes everything be looked at again.
+            Next::NoRoom => return Step::NoRoom,
+            Next::Done => {
+                traffic.replays.remove(0);
+                if traffic.replays.is_empty() {
+                    traffic.replays = Vec::new();
+                }
+            }
+        }
+    }
     if let Some(first) = traffic.waiting.front() {
         if first.qos != QoS::AtMostOnce && !can_launch {
             return Step::Nothing;
@@ -128,22 +158,5 @@ fn next(connection: &Connection, session: &mut Session, outbox: &mut Outbox, ret
         }
         return traffic.next_waiting().map_or(Step::Nothing, Step::New);
     }
-    while let Some(replay) = traffic.replays.first_mut() {
-        let admit = |message: &Message, qos| {
-            (qos == QoS::AtMostOnce || can_launch)
-                && outbox.has_room(connection, Outbox::publish_length(connection, message, qos))
-        };
-        match replay.next(retained, admit) {
-            Next::Message(message, qos) => {
-                return Step::New(Waiting { message, qos, retain: Retain::Retained });
-            }
-            // An acknowledgement, too, makes everything be looked at again.
-            Next::NoRoom => return Step::NoRoom,
-            Next::Done => {
-                traffic.replays.remove(0);
-            }
-        }
-    }
-    traffic.replays = Vec::new();
     Step::Nothing
 }

@@ -2,6 +2,8 @@
 //!
 //! It walks along the order in which messages were set: what is set or replaced after it began lies behind its end,
 //! because the subscriber gets that as a live message, and what is cleared is gone, so nothing outdated is sent late.
+//! Its place is between the messages that waited when it began and those that came after, because a message must not
+//! overtake an earlier one of the same publisher (MQTT 3.1.1 §4.6).
 
 use alloc::boxed::Box;
 
@@ -20,6 +22,8 @@ pub(crate) struct Replay {
     qos: QoS,
     next: Sequence,
     end: Sequence,
+    /// How many of the messages that wait for the client go before it.
+    pub(crate) behind: usize,
 }
 
 impl Replay {
@@ -27,22 +31,33 @@ impl Replay {
     pub(crate) fn new(filter: TopicFilter<'_>, qos: QoS, retained: &Retained) -> Option<Self> {
         let end = retained.end();
         let (next, _) = retained.find(filter.as_str().as_bytes(), 0, end)?;
-        Some(Self { filter: filter.as_str().into(), qos, next, end })
+        Some(Self { filter: filter.as_str().into(), qos, next, end, behind: 0 })
     }
 
-    /// The message to be sent next and its QoS, once `admit` agrees to it.
-    pub(crate) fn next(&mut self, retained: &Retained, mut admit: impl FnMut(&Message, QoS) -> bool) -> Next {
-        match retained.find(self.filter.as_bytes(), self.next, self.end) {
-            None => Next::Done,
-            Some((sequence, kept)) => {
+    /// Does it go on over the next connection, as messages of QoS 1 and 2 do.
+    pub(crate) const fn outlives_connection(&self) -> bool {
+        !matches!(self.qos, QoS::AtMostOnce)
+    }
+
+    /// The message to be sent next and its QoS, once `admit` agrees to it. Those that `may_read` forbids are left out.
+    pub(crate) fn next(
+        &mut self,
+        retained: &Retained,
+        may_read: impl Fn(&Message) -> bool,
+        mut admit: impl FnMut(&Message, QoS) -> bool,
+    ) -> Next {
+        while let Some((sequence, kept)) = retained.find(self.filter.as_bytes(), self.next, self.end) {
+            if may_read(&kept.message) {
                 let qos = kept.qos.min(self.qos);
                 if !admit(&kept.message, qos) {
                     return Next::NoRoom;
                 }
                 self.next = sequence + 1;
-                Next::Message(kept.message.clone(), qos)
+                return Next::Message(kept.message.clone(), qos);
             }
+            self.next = sequence + 1;
         }
+        Next::Done
     }
 
     /// Is it for exactly this filter.

@@ -5,7 +5,7 @@
 
 use alloc::vec::Vec;
 
-use espbroker_mqtt::{QoS, filter_matches};
+use espbroker_mqtt::{QoS, TopicName, filter_matches};
 
 use crate::{message::Message, settings::Settings, store::Saving};
 
@@ -63,18 +63,29 @@ impl Retained {
         let full =
             self.count() >= usize::from(settings.retained_messages) || self.bytes + message.size() > limit;
         if clears || full {
-            if self.is_saved && old == Old::Known {
-                // What the store has must go, whether the message was cleared or found no place.
-                if let Some(empty) = cleared(&message) {
-                    self.push(empty, QoS::AtMostOnce, Stored::NotCleared);
-                }
-            }
-            self.shrink();
+            // What the store has must go, whether the message was cleared or found no place.
+            self.end_clearing(old, || cleared(&message));
             return if clears { Ok(()) } else { Err(Full) };
         }
         let stored = if self.is_saved { Stored::NotYet } else { Stored::Yes };
         self.push(message, qos, stored);
         Ok(())
+    }
+
+    /// Keeps nothing for a topic any more.
+    pub(crate) fn forget(&mut self, topic: TopicName<'_>) {
+        let old = self.remove(topic.as_str().as_bytes());
+        self.end_clearing(old, || Message::new(topic, &[]));
+    }
+
+    fn end_clearing(&mut self, old: Old, empty: impl FnOnce() -> Option<Message>) {
+        if self.is_saved
+            && old == Old::Known
+            && let Some(empty) = empty()
+        {
+            self.push(empty, QoS::AtMostOnce, Stored::NotCleared);
+        }
+        self.shrink();
     }
 
     /// Keeps a message that the store has.
@@ -204,14 +215,12 @@ enum Old {
 /// The topic of `message` without payload.
 fn cleared(message: &Message) -> Option<Message> {
     let topic = core::str::from_utf8(message.topic()).ok()?;
-    Message::new(espbroker_mqtt::TopicName::new(topic).ok()?, &[])
+    Message::new(TopicName::new(topic).ok()?, &[])
 }
 
 #[cfg(test)]
 mod tests {
     use alloc::string::String;
-
-    use espbroker_mqtt::TopicName;
 
     use super::*;
 
@@ -275,6 +284,17 @@ mod tests {
             (save_all(&mut retained), retained.count(), retained.bytes()),
             (String::from("a= "), 0, 0)
         );
+    }
+
+    #[test]
+    fn a_message_that_is_forgotten_is_taken_from_the_store_as_well() {
+        let mut retained = Retained { is_saved: true, ..Retained::default() };
+        set(&mut retained, "a", b"1");
+        assert_eq!(save_all(&mut retained), "a=1 ");
+        let topic = |text| TopicName::new(text).unwrap();
+        retained.forget(topic("a"));
+        retained.forget(topic("b"));
+        assert_eq!((save_all(&mut retained), retained.memory()), (String::from("a= "), 0));
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl<A: Access> Broker<A> {
     /// highest QoS of those (§3.3.5).
     ///
     /// # Errors
-    /// There was no memory for it; nobody got it and nothing is kept.
+    /// There was no memory for it; nobody got it. Of its topic nothing is kept if it was lost for good.
     pub(crate) fn route(
         &mut self,
         topic: TopicName<'_>,
@@ -123,7 +123,14 @@ impl<A: Access> Broker<A> {
             Message::new(topic, payload).ok_or(NoMemory)
         };
         if retain == Retain::Retained {
-            let message = made.insert(make(room, counters)?).clone();
+            let Ok(message) = make(room, counters) else {
+                // §3.3.1.3: what was kept is outdated, unless the sender, not being answered, sends this again.
+                if qos == QoS::AtMostOnce || origin == Origin::Here {
+                    retained.forget(topic);
+                }
+                return Err(NoMemory);
+            };
+            let message = made.insert(message).clone();
             if retained.set(message, qos, settings).is_err() {
                 increment(&mut counters.retained_refused);
             }

@@ -87,11 +87,16 @@ impl Session {
 
     /// The client as its permissions see it.
     pub(crate) fn subject<'a>(&'a self, access: &'a impl Access) -> Subject<'a> {
-        Subject {
-            permissions: if self.restricted { access.permissions(self.user) } else { &[] },
-            user_name: self.user.map(|user| access.user_name(user)),
-            client_id: &self.client_id,
-        }
+        subject(&self.client_id, self.user, self.restricted, access)
+    }
+
+    /// What is on its way, and the client as its permissions see it.
+    pub(crate) fn traffic_and_subject<'a>(
+        &'a mut self,
+        access: &'a impl Access,
+    ) -> (Option<&'a mut Traffic>, Subject<'a>) {
+        let subject = subject(&self.client_id, self.user, self.restricted, access);
+        (self.traffic.as_deref_mut(), subject)
     }
 
     /// Heap bytes in use, itself included.
@@ -100,5 +105,18 @@ impl Session {
             + self.client_id.len()
             + self.subscriptions.memory()
             + self.traffic.as_ref().map_or(0, |traffic| traffic.memory())
+    }
+}
+
+fn subject<'a>(
+    client_id: &'a str,
+    user: Option<UserId>,
+    restricted: bool,
+    access: &'a impl Access,
+) -> Subject<'a> {
+    Subject {
+        permissions: if restricted { access.permissions(user) } else { &[] },
+        user_name: user.map(|user| access.user_name(user)),
+        client_id,
     }
 }

@@ -26,20 +26,22 @@ impl<A: Access> Broker<A> {
         };
         let mut codes = Vec::new();
         for subscription in subscribe.subscriptions.iter() {
-            let filter = subscription.filter;
-            if !session.subject(access).may_subscribe(filter) {
+            let (filter, qos) = (subscription.filter, subscription.qos);
+            let code = if !session.subject(access).may_subscribe(filter) {
                 increment(&mut counters.subscriptions_denied);
-                codes.push(SubackCode::Failure.number());
-            } else if !add_subscription(session, filter, subscription.qos, settings, room) {
-                increment(&mut counters.subscriptions_refused);
-                codes.push(SubackCode::Failure.number());
+                SubackCode::Failure
             } else {
-                start_replay(session, filter, subscription.qos, |filter, qos| {
-                    Replay::new(filter, qos, retained)
-                        .filter(|_| room.take(size_of::<Traffic>() + filter.as_str().len(), Need::Growth))
-                });
-                codes.push(SubackCode::Granted(subscription.qos).number());
-            }
+                let replay = Replay::new(filter, qos, retained);
+                if make_room(replay.as_ref(), room) && add_subscription(session, filter, qos, settings, room)
+                {
+                    start_replay(session, filter, replay);
+                    SubackCode::Granted(qos)
+                } else {
+                    increment(&mut counters.subscriptions_refused);
+                    SubackCode::Failure
+                }
+            };
+            codes.push(code.number());
         }
         self.outbox.backlog |= !session.is_idle();
         let Ok(return_codes) = ReturnCodes::new(&codes) else { return };
@@ -65,18 +67,19 @@ impl<A: Access> Broker<A> {
     }
 }
 
+/// Is there memory to send the retained messages for a subscription; without that it is not granted.
+fn make_room(replay: Option<&Replay>, room: &mut Room) -> bool {
+    let bytes = |replay: &Replay| size_of::<Traffic>() + size_of::<Replay>() + replay.memory();
+    replay.is_none_or(|replay| room.take(bytes(replay), Need::Growth))
+}
+
 /// Begins with the retained messages for a subscription, from the start also for a repeated one (§3.8.4).
-fn start_replay(
-    session: &mut Session,
-    filter: TopicFilter<'_>,
-    qos: QoS,
-    replay: impl FnOnce(TopicFilter<'_>, QoS) -> Option<Replay>,
-) {
+fn start_replay(session: &mut Session, filter: TopicFilter<'_>, replay: Option<Replay>) {
     if let Some(traffic) = session.traffic.as_deref_mut() {
         traffic.replays.retain(|replay| !replay.is_for(filter));
     }
-    if let Some(replay) = replay(filter, qos) {
-        session.traffic().replays.push(replay);
+    if let Some(replay) = replay {
+        session.traffic().replay(replay);
     }
 }
 

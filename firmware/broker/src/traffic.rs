@@ -95,9 +95,18 @@ impl Traffic {
         self.waiting.push_back(waiting);
     }
 
+    /// Begins with retained messages, after what waits already.
+    pub(crate) fn replay(&mut self, mut replay: Replay) {
+        replay.behind = self.waiting.len();
+        self.replays.push(replay);
+    }
+
     /// Takes the first message that waits; one of QoS 1 or 2 must be put in flight at once.
     pub(crate) fn next_waiting(&mut self) -> Option<Waiting> {
         let waiting = self.waiting.pop_front()?;
+        for replay in &mut self.replays {
+            replay.behind = replay.behind.saturating_sub(1);
+        }
         self.held_bytes = self.held_bytes.saturating_sub(waiting.message.length());
         if self.waiting.is_empty() {
             self.waiting = VecDeque::new();
@@ -172,11 +181,16 @@ impl Traffic {
         }
     }
 
-    /// The connection is gone: messages of QoS 0 and answers to subscriptions go with it, the rest is sent again.
+    /// The connection is gone: messages of QoS 0 go with it, the rest is sent over the next one.
     pub(crate) fn park(&mut self) {
+        let stays = |waiting: &Waiting| waiting.qos != QoS::AtMostOnce;
         self.resent = 0;
-        self.replays = Vec::new();
-        self.waiting.retain(|waiting| waiting.qos != QoS::AtMostOnce);
+        self.replays.retain(Replay::outlives_connection);
+        self.replays.shrink_to_fit();
+        for replay in &mut self.replays {
+            replay.behind = self.waiting.iter().take(replay.behind).filter(|waiting| stays(waiting)).count();
+        }
+        self.waiting.retain(stays);
         self.waiting.shrink_to_fit();
         let bytes = |message: Option<&Message>| message.map_or(0, Message::length);
         self.held_bytes = self.waiting.iter().map(|waiting| waiting.message.length()).sum::<usize>()

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant as Clock},
 };
 
+use espbroker_config::model::Config;
 use espbroker_node::{
     BootInfo, Input, Instant, Node, Output,
     status::{ListenFailure, Mode},
@@ -45,6 +46,8 @@ pub(crate) struct Pump {
     started: Clock,
     /// Somebody outside has something for the device.
     woken: bool,
+    /// A new config that the device is not ready for.
+    config: Option<Config>,
     restart: Restart,
 }
 
@@ -71,8 +74,21 @@ impl Pump {
         let node = Node::boot(Nor(flash), info);
         let (started, restart) = (Clock::now(), Restart::NotWanted);
         let answers = VecDeque::new();
-        let woken = false;
-        Ok(Self { poll, shared, node, radio, sockets, openings, ports, answers, started, woken, restart })
+        let (woken, config) = (false, None);
+        Ok(Self {
+            poll,
+            shared,
+            node,
+            radio,
+            sockets,
+            openings,
+            ports,
+            answers,
+            started,
+            woken,
+            config,
+            restart,
+        })
     }
 
     /// Runs until the device is stopped or asks to be started again.
@@ -114,6 +130,7 @@ impl Pump {
     /// Looks after everything once, so that no client and no flood of bytes keeps the rest waiting.
     fn turn(&mut self, buffer: &mut [u8; READ]) {
         if std::mem::take(&mut self.woken) {
+            self.config = self.shared.config().or(self.config.take());
             let typed = self.shared.typed();
             if !typed.is_empty() {
                 self.feed(Input::Console(&typed));
@@ -124,6 +141,11 @@ impl Pump {
                 RadioEvent::Station(event) => Input::Station(event),
                 RadioEvent::AccessPointUp { ip } => Input::AccessPointUp { ip },
             });
+        }
+        // The node takes no config before its start-up is over, and no word says so but that the radio has brought it to
+        // a network.
+        if let Some(config) = self.config.take_if(|_| self.node.mode().is_some()) {
+            self.feed(Input::Configured(&config));
         }
         while let Some(Opened { bridge, result }) = self.openings.poll(self.now()) {
             let added = result

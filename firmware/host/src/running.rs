@@ -13,7 +13,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use espbroker_config::image::Target;
+use espbroker_config::{image::Target, model::Config};
 use espbroker_node::{BootInfo, Heap, Network, status::ResetCause};
 use mio::{Poll, Waker};
 
@@ -80,6 +80,7 @@ impl Host {
             restart: AtomicBool::new(false),
             to_console: Mutex::default(),
             from_console: Mutex::default(),
+            config: Mutex::default(),
         });
         let of_thread = Arc::clone(&shared);
         let run = move || {
@@ -125,6 +126,14 @@ impl Running {
         self.wake();
     }
 
+    /// Changes the config of the running device, as [`Input::Configured`](espbroker_node::Input::Configured) says. Its
+    /// flash stays as it is. Never waits: a client that connects after this meets the new config, and a device that is
+    /// not on its network yet takes the last one once it is.
+    pub fn reconfigure(&self, config: Config) {
+        *lock(&self.shared.config) = Some(config);
+        self.wake();
+    }
+
     /// Makes the device ask its radio at once whether something has happened.
     pub fn wake(&self) {
         // Fails only when the selector is gone, and with it the device.
@@ -135,6 +144,12 @@ impl Running {
     /// are closed, and whoever plays the chip starts it anew.
     pub fn wants_restart(&self) -> bool {
         self.shared.restart.load(Ordering::Acquire)
+    }
+
+    /// Whether the device runs: it was not stopped, has not asked to be started again, and nothing of the operating
+    /// system has failed, which [`Running::stop`] tells.
+    pub fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
     /// Stops the device; its sockets are closed and its flash and radio dropped when this returns.
@@ -174,6 +189,7 @@ pub(crate) struct Shared {
     restart: AtomicBool,
     to_console: Mutex<VecDeque<u8>>,
     from_console: Mutex<Vec<u8>>,
+    config: Mutex<Option<Config>>,
 }
 
 impl Shared {
@@ -190,6 +206,10 @@ impl Shared {
 
     pub(crate) fn typed(&self) -> Vec<u8> {
         std::mem::take(&mut lock(&self.from_console))
+    }
+
+    pub(crate) fn config(&self) -> Option<Config> {
+        lock(&self.config).take()
     }
 }
 

@@ -15,14 +15,16 @@ use std::{
 use espbroker_config::{
     flash_map::{CONFIG_A, FlashMap},
     image::{Fields, Target, seal},
-    model::{Anonymous, Config, PasswordHash, User, Wifi},
+    model::{Anonymous, Bridge, BridgeTopic, Config, Direction, PasswordHash, User, Wifi},
+    secret::Secret,
     slots,
 };
 use espbroker_host::{Flash as _, Host, HostOptions, MemoryFlash, Ports, Radio, RadioEvent, Running, Wired};
 use espbroker_node::{
     Instant, RadioCommand, StationEvent,
     status::{
-        ConfigChoice, ImageCheck, ListenFailure, Mode, ResetCause, Stated, Status, WifiReason, WifiState,
+        BridgeReason, BridgeReport, ConfigChoice, ImageCheck, ListenFailure, Mode, ResetCause, Service,
+        Stated, Status, WifiReason, WifiState,
     },
 };
 
@@ -349,4 +351,114 @@ fn a_network_that_goes_takes_the_clients_along_and_is_joined_again() {
     let address = SocketAddr::new(LOCALHOST, device.port());
     device.wait(|status| matches!(status, Status::Ready { .. }));
     Client::logged_in(address, 'c');
+}
+
+#[test]
+fn a_browser_and_a_plain_client_meet_on_two_ports() {
+    let mut config = config();
+    config.broker.websocket_port = 8080;
+    let mut device = Device::start(options(&config));
+    let mut port_of = |wanted| match device
+        .wait(|status| matches!(status, Status::Listening { service, .. } if *service == wanted))
+    {
+        Status::Listening { port, .. } => SocketAddr::new(LOCALHOST, port),
+        other => panic!("{other:?}"),
+    };
+    let (plain, websocket) = (port_of(Service::Mqtt), port_of(Service::WebSocket));
+    let mut browser = Client::connect(websocket);
+    // Key and answer of RFC 6455 §1.3.
+    browser.send(
+        b"GET /mqtt HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n",
+    );
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(0);
+        browser.0.read_exact(answer.last_mut().map(std::slice::from_mut).unwrap()).unwrap();
+    }
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 101") && answer.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+        "{answer}"
+    );
+    // One binary message in one frame, masked with zeros (RFC 6455 §5.2).
+    let mut frame = |packet: &[u8]| {
+        let head = [0x82, 0x80 | u8::try_from(packet.len()).unwrap(), 0, 0, 0, 0];
+        browser.send(&[&head, packet].concat());
+    };
+    frame(b"\x10\x1A\x00\x04MQTT\x04\xC2\x00\x00\x00\x01b\x00\x04anna\x00\x05right");
+    frame(b"\x82\x06\x00\x01\x00\x01t\x00");
+    browser.expect(b"\x82\x04\x20\x02\x00\x00\x82\x05\x90\x03\x00\x01\x00");
+    let mut publisher = Client::logged_in(plain, 'p');
+    publisher.send(b"\x30\x05\x00\x01thi");
+    browser.expect(b"\x82\x07\x30\x05\x00\x01thi");
+}
+
+#[test]
+fn a_new_config_lets_new_users_in_and_keeps_those_who_are_connected() {
+    let (device, address) = Device::ready(options(&config()));
+    let mut anna = Client::logged_in(address, 'a');
+    let mut changed = config();
+    changed.broker.users =
+        vec![User::new("anna", PasswordHash::derive(b"changed", b"saltsalt", 101).unwrap())];
+    device.running.reconfigure(changed);
+    let mut client = Client::connect(address);
+    client.log_in('b', "changed");
+    client.expect(b"\x20\x02\x00\x00");
+    anna.send(b"\xC0\x00");
+    anna.expect(b"\xD0\x00");
+    assert!(device.running.is_running());
+}
+
+/// A bridge to `address` as anna, which sends everything below `out/`.
+fn bridge_to(host: &str, port: u16, password: &str) -> Bridge {
+    let mut bridge = Bridge::new("hub", host);
+    bridge.port = port;
+    bridge.user = Some("anna".to_owned());
+    bridge.password = Some(Secret::new(password.to_owned()));
+    bridge.topics.push(BridgeTopic::new("out/#", Direction::Out));
+    bridge
+}
+
+impl Device {
+    fn bridge_report(&mut self, wanted: impl Fn(&BridgeReport) -> bool) {
+        self.wait(|status| matches!(status, Status::Bridge { report, .. } if wanted(report)));
+    }
+}
+
+#[test]
+fn a_bridge_finds_its_hub_by_name_and_carries_messages_there() {
+    let (hub, hub_address) = Device::ready(options(&config()));
+    let mut near = config();
+    near.bridges.push(bridge_to("localhost", hub_address.port(), "right"));
+    let (mut device, address) = Device::ready(options(&near));
+    device.bridge_report(|report| *report == BridgeReport::Connected);
+
+    let mut far = Client::logged_in(hub_address, 'f');
+    far.send(b"\x82\x0A\x00\x01\x00\x05out/#\x00");
+    far.expect(b"\x90\x03\x00\x01\x00");
+    let mut client = Client::logged_in(address, 'c');
+    let message = b"\x30\x09\x00\x05out/ahi";
+    client.send(message);
+    far.expect(message);
+
+    hub.running.stop().unwrap();
+    device.bridge_report(|report| {
+        matches!(report, BridgeReport::Failed { reason: BridgeReason::ConnectionLost })
+    });
+    let (_hub, hub_address) = Device::ready(options(&config()));
+    near.bridges = vec![bridge_to("127.0.0.1", hub_address.port(), "right")];
+    device.running.reconfigure(near);
+    device.bridge_report(|report| *report == BridgeReport::Connected);
+}
+
+#[test]
+fn a_bridge_with_a_wrong_password_says_so() {
+    let (_hub, hub_address) = Device::ready(options(&config()));
+    let mut near = config();
+    near.bridges.push(bridge_to("127.0.0.1", hub_address.port(), "wrong"));
+    let mut device = Device::start(options(&near));
+    device.bridge_report(|report| {
+        matches!(report, BridgeReport::Failed { reason: BridgeReason::BadCredentials })
+    });
 }

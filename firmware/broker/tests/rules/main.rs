@@ -1,6 +1,8 @@
 //! The broker's rules, each shown by packets with explicit time, and the whole against a naive model.
 
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod connect;
 mod delivery;
 #[cfg(test)]
@@ -12,6 +14,8 @@ mod messages;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod permissions;
+#[cfg(test)]
 mod refusal;
 #[cfg(test)]
 mod retained;
@@ -22,6 +26,11 @@ mod slow;
 #[cfg(test)]
 mod splits;
 #[cfg(test)]
+mod steps;
+#[cfg(test)]
 mod time;
 #[cfg(test)]
 mod wills;
+#[cfg(test)]
+#[path = "../world/mod.rs"]
+mod world;

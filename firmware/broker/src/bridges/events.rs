@@ -1,0 +1,232 @@
+//! What happens to a bridge's connection goes to its [`Link`](crate::bridge::link::Link), and what that says is done.
+
+use alloc::{boxed::Box, vec::Vec};
+
+use espbroker_mqtt::{
+    Connack, ConnectReturnCode, Packet, QoS, Suback, SubackCode, Subscribe, SubscriptionList, TopicName,
+};
+
+use crate::{
+    access::Access,
+    bridge::{
+        BridgeState,
+        connect::{DOWN, UP, connect, subscribe_lists},
+        link::{Event, Step},
+    },
+    bridges::bit,
+    broker::Broker,
+    bytes::Bytes,
+    connection::{Connection, Peer},
+    counters::increment,
+    event::{BridgeId, CloseReason, ConnectionId, OpenFailure, Output, Transport},
+    message::{Message, OVERHEAD},
+    room::Need,
+    routing::{Origin, Post},
+    session::{Durability, Session},
+    time::Instant,
+    traffic::{Retain, Waiting},
+};
+
+impl<A: Access> Broker<A> {
+    /// Tells the links of the bridges to which something was sent; a keep alive counts from there.
+    pub(crate) fn note_sent(&mut self, now: Instant) {
+        let spoken = core::mem::take(&mut self.outbox.spoken);
+        for id in self.bridges.ids().filter(|id| spoken & bit(*id) != 0) {
+            self.bridge_event(id, Event::Sent, now);
+        }
+    }
+
+    /// Looks at the time for all bridges.
+    pub(crate) fn run_bridges(&mut self, now: Instant) {
+        for id in self.bridges.ids() {
+            self.bridge_event(id, Event::Tick, now);
+        }
+    }
+
+    pub(crate) fn bridge_opened(&mut self, id: BridgeId, connection: ConnectionId, now: Instant) {
+        self.close(connection, CloseReason::NetworkClosed, now);
+        let known = self.bridges.get_mut(id).is_some_and(|bridge| bridge.connection.is_none());
+        if !known || !self.room.take(size_of::<Connection>(), Need::Growth) {
+            self.outbox.push(Output::Close { connection, reason: CloseReason::Bridge });
+            if known {
+                increment(&mut self.counters.no_memory);
+                self.bridge_event(id, Event::OpenFailed(OpenFailure::Other), now);
+            }
+            return;
+        }
+        self.connections.push(Connection::new(connection, Peer::Broker(id), Transport::Tcp, now));
+        if let Some(bridge) = self.bridges.get_mut(id) {
+            bridge.connection = Some(connection);
+        }
+        self.bridge_event(id, Event::Opened, now);
+    }
+
+    pub(crate) fn bridge_open_failed(&mut self, id: BridgeId, reason: OpenFailure, now: Instant) {
+        self.bridge_event(id, Event::OpenFailed(reason), now);
+    }
+
+    pub(crate) fn bridge_connack(&mut self, connection: ConnectionId, connack: Connack, now: Instant) {
+        let Some(Peer::Broker(id)) = self.find(connection).map(|connection| connection.peer) else { return };
+        if connack.return_code == ConnectReturnCode::Accepted
+            && let Some(mut session) = self.bridges.get_mut(id).and_then(|bridge| bridge.session.take())
+        {
+            if !connack.session_present
+                && let Some(traffic) = session.traffic.as_deref_mut()
+            {
+                // The other broker begins anew, also with its packet identifiers.
+                traffic.unreleased = Vec::new();
+            }
+            if let Some(connection) = self.find(connection) {
+                connection.session = Some(session);
+            }
+        }
+        self.bridge_event(id, Event::Connack(connack.return_code), now);
+    }
+
+    pub(crate) fn bridge_suback(&mut self, connection: ConnectionId, suback: &Suback<'_>, now: Instant) {
+        let Some(Peer::Broker(id)) = self.find(connection).map(|connection| connection.peer) else { return };
+        let refused = suback.return_codes.iter().filter(|code| *code == SubackCode::Failure).count();
+        self.bridge_event(id, Event::Suback { refused: u8::try_from(refused).unwrap_or(u8::MAX) }, now);
+    }
+
+    /// Any other packet came from the other broker.
+    pub(crate) fn bridge_heard(&mut self, id: BridgeId, now: Instant) {
+        self.bridge_event(id, Event::Heard, now);
+    }
+
+    /// A bridge's connection is gone from the table.
+    pub(crate) fn bridge_closed(
+        &mut self,
+        id: BridgeId,
+        session: Option<Box<Session>>,
+        reason: CloseReason,
+        now: Instant,
+    ) {
+        let Some(bridge) = self.bridges.get_mut(id) else { return };
+        bridge.connection = None;
+        bridge.echo = None;
+        if let Some(mut session) = session {
+            if session.durability == Durability::Clean {
+                session.traffic = None;
+            } else if let Some(traffic) = session.traffic.as_deref_mut() {
+                traffic.park();
+            }
+            session.settle();
+            bridge.session = Some(session);
+        }
+        match reason {
+            // The link itself wanted it.
+            CloseReason::Bridge => {}
+            CloseReason::Malformed(_) | CloseReason::ClientPacket(_) | CloseReason::PacketTooLong => {
+                self.bridge_event(id, Event::Violated, now);
+            }
+            _ => self.bridge_event(id, Event::Closed, now),
+        }
+    }
+
+    /// Tells a bridge's link what happened, and does what it says.
+    pub(super) fn bridge_event(&mut self, id: BridgeId, event: Event, now: Instant) {
+        let Some(bridge) = self.bridges.get_mut(id) else { return };
+        let step = bridge.link.handle(event, now);
+        let connection = bridge.connection;
+        let news = bridge.link.news();
+        match step {
+            None => {}
+            Some(Step::Open) => {
+                let (host, port) = (bridge.settings.host.clone(), bridge.settings.port);
+                self.outbox.push(Output::Open { bridge: id, host, port });
+            }
+            Some(Step::Abandon) => self.outbox.push(Output::Abandon { bridge: id }),
+            Some(Step::Connect(level)) => {
+                let topic = bridge.notification.as_deref().and_then(|topic| TopicName::new(topic).ok());
+                let packet = Packet::Connect(connect(&bridge.settings, topic, level));
+                let found = connection.and_then(|connection| self.connections.get_mut(connection));
+                // A CONNECT is never longer than a packet can be.
+                if let (Some(found), Ok(bytes)) = (found, Bytes::encode(&[], &packet)) {
+                    self.outbox.send(found, bytes, now);
+                }
+            }
+            Some(Step::Greet) => self.greet(id, now),
+            Some(Step::Ping) => {
+                if let Some(connection) = connection {
+                    self.answer(connection, &Packet::Pingreq, now);
+                }
+            }
+            Some(Step::Close) => {
+                if let Some(connection) = connection {
+                    self.close(connection, CloseReason::Bridge, now);
+                }
+            }
+        }
+        if let Some(state) = news {
+            self.outbox.push(Output::Bridge { bridge: id, state });
+            let up = matches!(state, BridgeState::Connected { .. });
+            self.announce(id, if up { UP } else { DOWN }, now);
+        }
+        if let Some(due) = self.bridges.get_mut(id).and_then(|bridge| bridge.link.poll_at()) {
+            self.outbox.wake_at(due);
+        }
+    }
+
+    /// The link is up: subscribes to what comes in, says so, and sends the retained messages that go out.
+    ///
+    /// Those that go both ways are left out: nobody knows which side has the newer one, and the other broker sends its own
+    /// because of the subscription.
+    fn greet(&mut self, id: BridgeId, now: Instant) {
+        let Some(bridge) = self.bridges.list.get_mut(usize::from(id.0)) else { return };
+        if bridge.link.state() == (BridgeState::Connected { private: false }) {
+            bridge.echo = Some(Box::default());
+        }
+        let Some(connection) = bridge.connection.and_then(|connection| self.connections.get_mut(connection))
+        else {
+            return;
+        };
+        // Apart for a moment, so that both can be changed.
+        let Some(mut session) = connection.session.take() else { return };
+        let filters: Vec<_> = bridge.map.remote_filters().collect();
+        for list in subscribe_lists(&filters) {
+            let (packet_id, subscriptions) = (session.next_packet_id(), SubscriptionList::new(list));
+            let subscribe = Packet::Subscribe(Subscribe { packet_id, subscriptions });
+            if let Ok(bytes) = Bytes::encode(&[], &subscribe) {
+                self.outbox.send(connection, bytes, now);
+            }
+        }
+        let retain = if bridge.settings.outgoing_retain { Retain::Retained } else { Retain::Live };
+        let told = bridge.notification.as_deref().filter(|_| !bridge.settings.notifications_local_only);
+        let message =
+            told.and_then(|topic| TopicName::new(topic).ok()).and_then(|topic| Message::new(topic, UP));
+        if let Some(message) = message {
+            session.traffic().wait(Waiting { message, qos: QoS::AtLeastOnce, retain });
+        }
+        connection.session = Some(session);
+        let Self { outbox, room, counters, settings, retained, .. } = self;
+        for kept in retained.iter() {
+            let text = core::str::from_utf8(kept.message.topic()).unwrap_or_default();
+            let Ok(topic) = TopicName::new(text) else { continue };
+            let Some(mapped) = bridge.map.outgoing(topic).filter(|mapped| !bridge.map.comes_back(mapped))
+            else {
+                continue;
+            };
+            let remote = mapped.topic();
+            let message = TopicName::new(&remote)
+                .ok()
+                .filter(|_| room.take(remote.len() + kept.message.length() + OVERHEAD, Need::Growth))
+                .and_then(|remote| Message::new(remote, kept.message.payload()));
+            let Some(message) = message else { continue };
+            let qos = kept.qos.min(mapped.qos);
+            Post { outbox, room, counters, settings }.deliver(connection, &message, qos, retain, now);
+        }
+        outbox.backlog = true;
+    }
+
+    /// Publishes a bridge's state here: retained, unless it is one of the values of `$SYS` anyway.
+    pub(super) fn announce(&mut self, id: BridgeId, payload: &[u8], now: Instant) {
+        let Some(topic) = self.bridges.get_mut(id).and_then(|bridge| bridge.notification.clone()) else {
+            return;
+        };
+        let Ok(topic) = TopicName::new(&topic) else { return };
+        let retain = if topic.is_reserved() { Retain::Live } else { Retain::Retained };
+        // Without memory the state is seen when it changes the next time.
+        let _ = self.route(topic, payload, QoS::AtLeastOnce, retain, Origin::Here, now);
+    }
+}

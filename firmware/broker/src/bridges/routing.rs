@@ -1,0 +1,92 @@
+//! The way of messages over bridges: in, under the topic that they have here, and out, under the one they have there.
+
+use alloc::{boxed::Box, string::String};
+
+use espbroker_mqtt::{Publish, QoS, TopicName};
+
+use crate::{
+    access::Access,
+    bridge::echo::Echo,
+    broker::Broker,
+    counters::{add, increment},
+    event::BridgeId,
+    message::{Message, OVERHEAD},
+    room::Need,
+    routing::{NoMemory, Origin, Post},
+    time::Instant,
+    traffic::{Retain, Waiting},
+};
+
+impl<A: Access> Broker<A> {
+    /// Publishes here what came from the other broker.
+    ///
+    /// # Errors
+    /// There was no memory for it.
+    pub(crate) fn bridge_publish(
+        &mut self,
+        id: BridgeId,
+        publish: &Publish<'_>,
+        now: Instant,
+    ) -> Result<(), NoMemory> {
+        let Some(bridge) = self.bridges.list.get_mut(usize::from(id.0)) else { return Ok(()) };
+        let is_echo = |echo: &mut Box<Echo>| echo.is_echo(publish.topic, publish.payload, now);
+        if bridge.echo.as_mut().is_some_and(is_echo) {
+            increment(&mut self.counters.bridge_echoes);
+            return Ok(());
+        }
+        let mapped = bridge.map.incoming(publish.topic);
+        let Some((topic, qos)) = mapped.map(|mapped| (String::from(mapped.topic()), mapped.qos)) else {
+            return Ok(());
+        };
+        let Ok(topic) = TopicName::new(&topic) else { return Ok(()) };
+        let retain = if publish.retain { Retain::Retained } else { Retain::Live };
+        let qos = publish.delivery.qos().min(qos);
+        self.route(topic, publish.payload, qos, retain, Origin::Bridge(id), now)
+    }
+
+    /// Gives a message to the bridges whose maps send it out, but not back to where it came from.
+    pub(crate) fn route_out(
+        &mut self,
+        topic: TopicName<'_>,
+        payload: &[u8],
+        qos: QoS,
+        retain: Retain,
+        origin: Origin,
+        now: Instant,
+    ) {
+        let Self { bridges, connections, outbox, room, counters, settings, .. } = self;
+        for (bridge, id) in bridges.list.iter_mut().zip((0..=u8::MAX).map(BridgeId)) {
+            if origin == Origin::Bridge(id) {
+                continue;
+            }
+            let Some(mapped) = bridge.map.outgoing(topic) else { continue };
+            let qos = qos.min(mapped.qos);
+            let waits = bridge.session.is_some();
+            if waits && (qos == QoS::AtMostOnce || bridge.settings.clean_session) {
+                add(&mut counters.messages_dropped, 1);
+                continue;
+            }
+            let remote = mapped.topic();
+            let message = TopicName::new(&remote)
+                .ok()
+                .filter(|_| room.take(remote.len() + payload.len() + OVERHEAD + 9, Need::Service))
+                .and_then(|remote| Message::new(remote, payload));
+            let Some(message) = message else {
+                add(&mut counters.messages_dropped, 1);
+                continue;
+            };
+            if let Some(echo) = bridge.echo.as_mut().filter(|_| bridge.map.comes_back(&mapped)) {
+                echo.sent(&mapped, payload, now);
+            }
+            let retain = if bridge.settings.outgoing_retain { retain } else { Retain::Live };
+            let mut post = Post { outbox, room, counters, settings };
+            if let Some(session) = bridge.session.as_deref_mut() {
+                post.queue(session, Waiting { message, qos, retain });
+            } else if let Some(connection) =
+                bridge.connection.and_then(|connection| connections.get_mut(connection))
+            {
+                post.deliver(connection, &message, qos, retain, now);
+            }
+        }
+    }
+}

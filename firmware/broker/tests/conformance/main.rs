@@ -1,0 +1,16 @@
+//! MQTT 3.1.1 statement by statement: bytes in, bytes out, with a clock that only the test moves.
+//!
+//! `CONFORMANCE.md` says which test shows which statement; many are shown by the tests of the broker's rules.
+
+#[cfg(test)]
+mod errors;
+#[cfg(test)]
+mod ordering;
+#[cfg(test)]
+mod packets;
+#[cfg(test)]
+#[expect(dead_code, reason = "the tests of the rules need more of it")]
+#[path = "../rules/script.rs"]
+mod script;
+#[cfg(test)]
+mod sessions;
