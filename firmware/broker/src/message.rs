@@ -13,7 +13,7 @@ use crate::bytes::{Bytes, encode_shared};
 pub(crate) const OVERHEAD: usize = size_of::<[usize; 2]>();
 
 /// Topic and payload, shared.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message(Rc<[u8]>);
 
 impl Message {

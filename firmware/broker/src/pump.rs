@@ -6,14 +6,16 @@ use espbroker_mqtt::{Packet, PacketId, QoS};
 
 use crate::{
     access::Access,
+    bridges::Bridges,
     broker::Broker,
-    connection::Connection,
+    connection::{Connection, Peer},
     counters::{Counters, add},
-    message::Message,
+    message::{Message, OVERHEAD},
     outbox::{Delivery, Outbox},
     permission::Wish,
     replay::Next,
     retained::Retained,
+    room::{Need, Room},
     session::Session,
     settings::IN_FLIGHT_MESSAGES,
     time::Instant,
@@ -28,14 +30,25 @@ impl<A: Access> Broker<A> {
             return;
         }
         self.outbox.begin_round();
-        let Self { connections, outbox, retained, counters, access, turn, .. } = self;
+        let Self { connections, outbox, retained, counters, access, bridges, room, turn, .. } = self;
+        let mut round = Round { outbox, retained, counters, access, bridges, room };
         let mut backlog = false;
         *turn = if *turn + 1 < connections.len() { *turn + 1 } else { 0 };
         for connection in connections.round(*turn) {
-            backlog |= pump_connection(connection, outbox, retained, counters, access, now) == Rest::Waits;
+            backlog |= round.pump(connection, now) == Rest::Waits;
         }
-        outbox.backlog = backlog;
+        self.outbox.backlog = backlog;
     }
+}
+
+/// A round over all connections, with what it takes.
+struct Round<'a, A> {
+    outbox: &'a mut Outbox,
+    retained: &'a Retained,
+    counters: &'a mut Counters,
+    access: &'a A,
+    bridges: &'a Bridges,
+    room: &'a mut Room,
 }
 
 /// What is left of a connection's messages.
@@ -47,54 +60,6 @@ enum Rest {
     Waits,
 }
 
-fn pump_connection(
-    connection: &mut Connection,
-    outbox: &mut Outbox,
-    retained: &Retained,
-    counters: &mut Counters,
-    access: &impl Access,
-    now: Instant,
-) -> Rest {
-    if connection.session.as_ref().is_none_or(|session| session.is_idle()) {
-        return Rest::Done;
-    }
-    // Apart for a moment, so that both can be changed.
-    let Some(mut session) = connection.session.take() else { return Rest::Done };
-    let rest = loop {
-        match next(connection, &mut session, outbox, retained, access) {
-            Step::Again(stage, packet_id, retain) => {
-                let message = match stage {
-                    Stage::Puback(message) => Some((message, QoS::AtLeastOnce)),
-                    Stage::Pubrec(message) => Some((message, QoS::ExactlyOnce)),
-                    Stage::Pubcomp => None,
-                };
-                if let Some((message, qos)) = message {
-                    add(&mut counters.messages_sent, 1);
-                    outbox.publish(connection, &message, Delivery::Again(qos, packet_id), retain, now);
-                } else if let Ok(bytes) = connection.encode(&Packet::Pubrel(packet_id)) {
-                    outbox.send(connection, bytes, now);
-                }
-            }
-            Step::New(Waiting { message, qos, retain }) => {
-                add(&mut counters.messages_sent, 1);
-                let delivery = if qos == QoS::AtMostOnce {
-                    Delivery::Once
-                } else {
-                    let packet_id = session.next_packet_id();
-                    session.traffic().launch(packet_id, message.clone(), qos, retain);
-                    Delivery::First(qos, packet_id)
-                };
-                outbox.publish(connection, &message, delivery, retain, now);
-            }
-            Step::Nothing => break Rest::Done,
-            Step::NoRoom => break Rest::Waits,
-        }
-    };
-    session.settle();
-    connection.session = Some(session);
-    rest
-}
-
 enum Step {
     /// A message in flight that was not sent over this connection.
     Again(Stage, PacketId, Retain),
@@ -104,59 +69,123 @@ enum Step {
     NoRoom,
 }
 
-/// Takes what is to be handed out next: what was in flight before, then what waits and retained messages, in the order
-/// in which they came about.
-fn next(
-    connection: &Connection,
-    session: &mut Session,
-    outbox: &mut Outbox,
-    retained: &Retained,
-    access: &impl Access,
-) -> Step {
-    let (Some(traffic), subject) = session.traffic_and_subject(access) else { return Step::Nothing };
-    if let Some(sent) = traffic.in_flight.get(traffic.resent) {
-        let length = match &sent.stage {
-            Stage::Puback(message) | Stage::Pubrec(message) => {
-                Outbox::publish_length(connection, message, QoS::ExactlyOnce)
-            }
-            Stage::Pubcomp => 8,
-        };
-        if !outbox.has_room(connection, length) {
-            return Step::NoRoom;
+impl<A: Access> Round<'_, A> {
+    fn pump(&mut self, connection: &mut Connection, now: Instant) -> Rest {
+        if connection.session.as_ref().is_none_or(|session| session.is_idle()) {
+            return Rest::Done;
         }
-        traffic.resent += 1;
-        return Step::Again(sent.stage.clone(), sent.packet_id, sent.retain);
-    }
-    let can_launch = traffic.in_flight.len() < IN_FLIGHT_MESSAGES;
-    while let Some(replay) = traffic.replays.first_mut().filter(|replay| replay.behind == 0) {
-        let admit = |message: &Message, qos| {
-            (qos == QoS::AtMostOnce || can_launch)
-                && outbox.has_room(connection, Outbox::publish_length(connection, message, qos))
-        };
-        // Judged now and not when it was subscribed to: permissions may have changed since.
-        let may_read = |message: &Message| subject.may(Wish::Read, message.topic());
-        match replay.next(retained, may_read, admit) {
-            Next::Message(message, qos) => {
-                return Step::New(Waiting { message, qos, retain: Retain::Retained });
+        // Apart for a moment, so that both can be changed.
+        let Some(mut session) = connection.session.take() else { return Rest::Done };
+        let rest = loop {
+            match self.next(connection, &mut session) {
+                Step::Again(stage, packet_id, retain) => {
+                    let message = match stage {
+                        Stage::Puback(message) => Some((message, QoS::AtLeastOnce)),
+                        Stage::Pubrec(message) => Some((message, QoS::ExactlyOnce)),
+                        Stage::Pubcomp => None,
+                    };
+                    if let Some((message, qos)) = message {
+                        add(&mut self.counters.messages_sent, 1);
+                        self.outbox.publish(
+                            connection,
+                            &message,
+                            Delivery::Again(qos, packet_id),
+                            retain,
+                            now,
+                        );
+                    } else if let Ok(bytes) = connection.encode(&Packet::Pubrel(packet_id)) {
+                        self.outbox.send(connection, bytes, now);
+                    }
+                }
+                Step::New(Waiting { message, qos, retain }) => {
+                    add(&mut self.counters.messages_sent, 1);
+                    let delivery = if qos == QoS::AtMostOnce {
+                        Delivery::Once
+                    } else {
+                        let packet_id = session.next_packet_id();
+                        session.traffic().launch(packet_id, message.clone(), qos, retain);
+                        Delivery::First(qos, packet_id)
+                    };
+                    self.outbox.publish(connection, &message, delivery, retain, now);
+                }
+                Step::Nothing => break Rest::Done,
+                Step::NoRoom => break Rest::Waits,
             }
-            // An acknowledgement, too, makes everything be looked at again.
-            Next::NoRoom => return Step::NoRoom,
-            Next::Done => {
-                traffic.replays.remove(0);
-                if traffic.replays.is_empty() {
-                    traffic.replays = Vec::new();
+        };
+        session.settle();
+        connection.session = Some(session);
+        rest
+    }
+
+    /// Takes what is to be handed out next: what was in flight before, then what waits and retained messages, in the order
+    /// in which they came about.
+    fn next(&mut self, connection: &Connection, session: &mut Session) -> Step {
+        let bridge = match connection.peer {
+            Peer::Broker(id) => Some(id),
+            Peer::Client => None,
+        };
+        let Self { outbox, bridges, room, .. } = self;
+        let (Some(traffic), subject) = session.traffic_and_subject(self.access) else { return Step::Nothing };
+        if let Some(sent) = traffic.in_flight.get(traffic.resent) {
+            let length = match &sent.stage {
+                Stage::Puback(message) | Stage::Pubrec(message) => {
+                    Outbox::publish_length(connection, message, QoS::ExactlyOnce)
+                }
+                Stage::Pubcomp => 8,
+            };
+            if !outbox.has_room(connection, length) {
+                return Step::NoRoom;
+            }
+            traffic.resent += 1;
+            return Step::Again(sent.stage.clone(), sent.packet_id, sent.retain);
+        }
+        let can_launch = traffic.in_flight.len() < IN_FLIGHT_MESSAGES;
+        while let Some(replay) = traffic.replays.first_mut().filter(|replay| replay.behind == 0) {
+            // Judged now and not when it was subscribed to: permissions may have changed since.
+            let wanted = |message: &Message| match bridge {
+                Some(id) => bridges.retained_out(id, message).is_some(),
+                None => subject.may(Wish::Read, message.topic()),
+            };
+            let admit = |message: &Message, qos: QoS| {
+                let mapped = bridge.and_then(|id| bridges.retained_out(id, message));
+                let qos = mapped.map_or(qos, |mapped| qos.min(mapped.qos));
+                let copied = mapped.map_or(0, |mapped| mapped.length() + message.length());
+                // As it is, or longer by the topic there and perhaps one more byte of the remaining length.
+                let length = Outbox::publish_length(connection, message, qos)
+                    + mapped.map_or(0, |mapped| 1 + mapped.length().saturating_sub(message.topic().len()));
+                (qos == QoS::AtMostOnce || can_launch)
+                    && outbox.has_room(connection, length)
+                    && (copied == 0 || room.take(copied + OVERHEAD, Need::Growth))
+            };
+            match replay.next(self.retained, wanted, admit) {
+                Next::Message(message, qos) => {
+                    let waiting = match bridge {
+                        Some(id) => bridges.carry_out(id, &message, qos),
+                        None => Some(Waiting { message, qos, retain: Retain::Retained }),
+                    };
+                    if let Some(waiting) = waiting {
+                        return Step::New(waiting);
+                    }
+                }
+                // An acknowledgement, too, makes everything be looked at again.
+                Next::NoRoom => return Step::NoRoom,
+                Next::Done => {
+                    traffic.replays.remove(0);
+                    if traffic.replays.is_empty() {
+                        traffic.replays = Vec::new();
+                    }
                 }
             }
         }
-    }
-    if let Some(first) = traffic.waiting.front() {
-        if first.qos != QoS::AtMostOnce && !can_launch {
-            return Step::Nothing;
+        if let Some(first) = traffic.waiting.front() {
+            if first.qos != QoS::AtMostOnce && !can_launch {
+                return Step::Nothing;
+            }
+            if !outbox.has_room(connection, Outbox::publish_length(connection, &first.message, first.qos)) {
+                return Step::NoRoom;
+            }
+            return traffic.next_waiting().map_or(Step::Nothing, Step::New);
         }
-        if !outbox.has_room(connection, Outbox::publish_length(connection, &first.message, first.qos)) {
-            return Step::NoRoom;
-        }
-        return traffic.next_waiting().map_or(Step::Nothing, Step::New);
+        Step::Nothing
     }
-    Step::Nothing
 }

@@ -173,11 +173,6 @@ impl Retained {
             .map(|kept| (kept.sequence, kept))
     }
 
-    /// All messages kept.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Kept> {
-        self.messages.iter().filter(|kept| kept.stored != Stored::NotCleared)
-    }
-
     /// Behind the last message.
     pub(crate) const fn end(&self) -> Sequence {
         self.next

@@ -134,7 +134,8 @@ impl<A: Access> Broker<A> {
         }
         self.schedule_system(now);
         let sessions = self.connections.iter().filter_map(|connection| connection.session.as_deref());
-        if !sessions.into_iter().any(|session| session.subscriptions.want_system()) {
+        let is_wanted = sessions.into_iter().any(|session| session.subscriptions.want_system());
+        if !is_wanted && !self.bridges.want_system() {
             return;
         }
         let facts = self.facts(now);

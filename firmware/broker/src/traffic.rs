@@ -95,6 +95,14 @@ impl Traffic {
         self.waiting.push_back(waiting);
     }
 
+    /// Does this very message wait already, or is it in flight.
+    pub(crate) fn holds(&self, message: &Message) -> bool {
+        let waiting = self.waiting.iter().map(|waiting| &waiting.message);
+        waiting
+            .chain(self.in_flight.iter().filter_map(|sent| sent.stage.message()))
+            .any(|held| held == message)
+    }
+
     /// Begins with retained messages, after what waits already.
     pub(crate) fn replay(&mut self, mut replay: Replay) {
         replay.behind = self.waiting.len();

@@ -121,6 +121,11 @@ impl Link {
         (told != self.told).then_some(self.state)
     }
 
+    /// Was [`Step::Open`] the last step.
+    pub(crate) const fn is_opening(&self) -> bool {
+        matches!(self.phase, Phase::Opening { .. })
+    }
+
     /// Subscriptions that the other broker has refused since the link is up; at most 255.
     pub(crate) const fn refused_subscriptions(&self) -> u8 {
         self.refused_subscriptions

@@ -62,10 +62,15 @@ impl<'a> Mapped<'a> {
         }
     }
 
+    /// Bytes of the topic.
+    pub(crate) const fn length(&self) -> usize {
+        self.prefix.len() + self.rest.len()
+    }
+
     /// Not empty, not too long, not reserved; the parts themselves have no wildcards.
     fn is_topic_name(&self) -> bool {
         let first = self.prefix.bytes().chain(self.rest.bytes()).next();
-        first.is_some_and(|first| first != b'$') && u16::try_from(self.prefix.len() + self.rest.len()).is_ok()
+        first.is_some_and(|first| first != b'$') && u16::try_from(self.length()).is_ok()
     }
 }
 
@@ -144,6 +149,11 @@ impl TopicMap {
     /// Where a message with this topic on the other broker goes here; `None` when nowhere.
     pub(crate) fn incoming<'a>(&'a self, remote: TopicName<'a>) -> Option<Mapped<'a>> {
         self.map(Way::In, remote)
+    }
+
+    /// Does a topic that starts with `$` go out.
+    pub(crate) fn carries_reserved(&self) -> bool {
+        self.sources(Way::Out).any(|(side, _)| side.filter.starts_with('$'))
     }
 
     /// Does the other broker send back what the bridge publishes there on this topic, if it takes the bridge for an

@@ -3,25 +3,27 @@
 use alloc::{boxed::Box, vec::Vec};
 
 use espbroker_mqtt::{
-    Connack, ConnectReturnCode, Packet, QoS, Suback, SubackCode, Subscribe, SubscriptionList, TopicName,
+    Connack, ConnectReturnCode, Packet, QoS, Suback, SubackCode, Subscribe, SubscriptionList, TopicFilter,
+    TopicName,
 };
 
 use crate::{
     access::Access,
     bridge::{
         BridgeState,
-        connect::{DOWN, UP, connect, subscribe_lists},
+        connect::{UP, connect, subscribe_lists},
         link::{Event, Step},
     },
-    bridges::bit,
+    bridges::{Announced, bit},
     broker::Broker,
     bytes::Bytes,
     connection::{Connection, Peer},
     counters::increment,
     event::{BridgeId, CloseReason, ConnectionId, OpenFailure, Output, Transport},
-    message::{Message, OVERHEAD},
+    message::Message,
+    replay::Replay,
     room::Need,
-    routing::{Origin, Post},
+    routing::Origin,
     session::{Durability, Session},
     time::Instant,
     traffic::{Retain, Waiting},
@@ -160,18 +162,15 @@ impl<A: Access> Broker<A> {
         }
         if let Some(state) = news {
             self.outbox.push(Output::Bridge { bridge: id, state });
-            let up = matches!(state, BridgeState::Connected { .. });
-            self.announce(id, if up { UP } else { DOWN }, now);
+            let is_up = matches!(state, BridgeState::Connected { .. });
+            self.announce(id, if is_up { Announced::Up } else { Announced::Down }, now);
         }
         if let Some(due) = self.bridges.get_mut(id).and_then(|bridge| bridge.link.poll_at()) {
             self.outbox.wake_at(due);
         }
     }
 
-    /// The link is up: subscribes to what comes in, says so, and sends the retained messages that go out.
-    ///
-    /// Those that go both ways are left out: nobody knows which side has the newer one, and the other broker sends its own
-    /// because of the subscription.
+    /// The link is up: subscribes to what comes in, says so, and begins with the retained messages that go out.
     fn greet(&mut self, id: BridgeId, now: Instant) {
         let Some(bridge) = self.bridges.list.get_mut(usize::from(id.0)) else { return };
         if bridge.link.state() == (BridgeState::Connected { private: false }) {
@@ -191,42 +190,42 @@ impl<A: Access> Broker<A> {
                 self.outbox.send(connection, bytes, now);
             }
         }
-        let retain = if bridge.settings.outgoing_retain { Retain::Retained } else { Retain::Live };
         let told = bridge.notification.as_deref().filter(|_| !bridge.settings.notifications_local_only);
         let message =
             told.and_then(|topic| TopicName::new(topic).ok()).and_then(|topic| Message::new(topic, UP));
-        if let Some(message) = message {
+        // One that an earlier link has not brought to its end says the same.
+        if let Some(message) = message.filter(|message| !session.traffic().holds(message)) {
+            let retain = bridge.retain_out(Retain::Retained);
             session.traffic().wait(Waiting { message, qos: QoS::AtLeastOnce, retain });
         }
-        connection.session = Some(session);
-        let Self { outbox, room, counters, settings, retained, .. } = self;
-        for kept in retained.iter() {
-            let text = core::str::from_utf8(kept.message.topic()).unwrap_or_default();
-            let Ok(topic) = TopicName::new(text) else { continue };
-            let Some(mapped) = bridge.map.outgoing(topic).filter(|mapped| !bridge.map.comes_back(mapped))
-            else {
-                continue;
-            };
-            let remote = mapped.topic();
-            let message = TopicName::new(&remote)
-                .ok()
-                .filter(|_| room.take(remote.len() + kept.message.length() + OVERHEAD, Need::Growth))
-                .and_then(|remote| Message::new(remote, kept.message.payload()));
-            let Some(message) = message else { continue };
-            let qos = kept.qos.min(mapped.qos);
-            Post { outbox, room, counters, settings }.deliver(connection, &message, qos, retain, now);
+        // Those that the link has broken off begin anew.
+        session.traffic().replays.clear();
+        if let Some(all) =
+            all_topics().and_then(|filter| Replay::new(filter, QoS::ExactlyOnce, &self.retained))
+        {
+            session.traffic().replay(all);
         }
-        outbox.backlog = true;
+        connection.session = Some(session);
+        self.outbox.backlog = true;
+        self.schedule_system(now);
     }
 
-    /// Publishes a bridge's state here: retained, unless it is one of the values of `$SYS` anyway.
-    pub(super) fn announce(&mut self, id: BridgeId, payload: &[u8], now: Instant) {
-        let Some(topic) = self.bridges.get_mut(id).and_then(|bridge| bridge.notification.clone()) else {
+    /// Publishes a bridge's state here, if it has changed: retained, unless it is one of the values of `$SYS` anyway.
+    pub(super) fn announce(&mut self, id: BridgeId, state: Announced, now: Instant) {
+        let Some(bridge) = self.bridges.get_mut(id) else { return };
+        if bridge.announced.replace(state) == Some(state) {
             return;
-        };
+        }
+        let Some(topic) = bridge.notification.clone() else { return };
         let Ok(topic) = TopicName::new(&topic) else { return };
         let retain = if topic.is_reserved() { Retain::Live } else { Retain::Retained };
-        // Without memory the state is seen when it changes the next time.
-        let _ = self.route(topic, payload, QoS::AtLeastOnce, retain, Origin::Here, now);
+        // Not over the bridge itself, which has told the other broker already. Without memory the state is seen when it
+        // changes the next time.
+        let _ = self.route(topic, state.payload(), QoS::AtLeastOnce, retain, Origin::Bridge(id), now);
     }
+}
+
+/// The filter for everything that is retained.
+fn all_topics() -> Option<TopicFilter<'static>> {
+    TopicFilter::new("#").ok()
 }

@@ -14,7 +14,7 @@ use crate::{
     access::Access,
     bridge::{
         BridgeSettings, BridgeState,
-        connect::{DOWN, notification_topic},
+        connect::{DOWN, UP, notification_topic},
         echo::Echo,
         link::{Event, Link},
         topics::TopicMap,
@@ -47,11 +47,29 @@ struct Bridge {
     link: Link,
     /// Where its state is published.
     notification: Option<Box<str>>,
+    /// What was published there last.
+    announced: Option<Announced>,
     /// While the other broker takes us for an ordinary client.
     echo: Option<Box<Echo>>,
     connection: Option<ConnectionId>,
     /// While there is no link. Else it is with the connection.
     session: Option<Box<Session>>,
+}
+
+/// Whether a link is up, as its notification says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Announced {
+    Up,
+    Down,
+}
+
+impl Announced {
+    const fn payload(self) -> &'static [u8] {
+        match self {
+            Self::Up => UP,
+            Self::Down => DOWN,
+        }
+    }
 }
 
 impl Bridge {
@@ -62,6 +80,7 @@ impl Bridge {
             map: TopicMap::new(&settings.topics),
             link: Link::new(&settings, seed, now),
             notification: notification_topic(&settings),
+            announced: None,
             echo: None,
             connection: None,
             session: Some(session.unwrap_or_else(|| Box::new(Session::new("".into(), durability)))),
@@ -105,6 +124,11 @@ impl Bridges {
     pub(crate) fn memory(&self) -> usize {
         self.list.capacity() * size_of::<Box<Bridge>>()
             + self.list.iter().map(|bridge| bridge.memory()).sum::<usize>()
+    }
+
+    /// Does a bridge that is up carry values of `$SYS`.
+    pub(crate) fn want_system(&self) -> bool {
+        self.list.iter().any(|bridge| bridge.is_up() && bridge.map.carries_reserved())
     }
 
     /// How many values `$SYS` has of bridges.
@@ -152,9 +176,13 @@ impl<A: Access> Broker<A> {
             let kept = old.get_mut(index).filter(|_| is_unchanged(id)).and_then(Option::take);
             let bridge = kept.unwrap_or_else(|| {
                 let named = old.iter_mut().flatten().find(|bridge| bridge.settings.name == settings.name);
-                let session = named.and_then(|bridge| bridge.session.take());
+                let (session, topic, announced) = named.map_or((None, None, None), |bridge| {
+                    (bridge.session.take(), bridge.notification.take(), bridge.announced)
+                });
                 let seed = self.bridges.seed.wrapping_add(u64::from(id.0)).wrapping_add(now.0 << 8);
-                Box::new(Bridge::new(settings, session, seed, now))
+                let mut bridge = Box::new(Bridge::new(settings, session, seed, now));
+                bridge.announced = announced.filter(|_| bridge.notification == topic);
+                bridge
             });
             self.bridges.list.push(bridge);
         }
@@ -172,14 +200,14 @@ impl<A: Access> Broker<A> {
 
     /// Ends a bridge's connection or attempt; its session stays with it.
     fn stop_bridge(&mut self, id: BridgeId, now: Instant) {
-        let Some(connection) = self.bridges.get_mut(id).map(|bridge| bridge.connection) else { return };
-        match connection {
-            Some(connection) => {
-                // Without DISCONNECT, so that the other broker publishes the will: the link is down.
-                self.close(connection, CloseReason::Bridge, now);
-            }
-            None => self.outbox.push(Output::Abandon { bridge: id }),
+        let Some(bridge) = self.bridges.get_mut(id) else { return };
+        let (connection, is_opening) = (bridge.connection, bridge.link.is_opening());
+        if let Some(connection) = connection {
+            // Without DISCONNECT, so that the other broker publishes the will: the link is down.
+            self.close(connection, CloseReason::Bridge, now);
+        } else if is_opening {
+            self.outbox.push(Output::Abandon { bridge: id });
         }
-        self.announce(id, DOWN, now);
+        self.announce(id, Announced::Down, now);
     }
 }

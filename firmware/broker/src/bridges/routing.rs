@@ -6,7 +6,8 @@ use espbroker_mqtt::{Publish, QoS, TopicName};
 
 use crate::{
     access::Access,
-    bridge::echo::Echo,
+    bridge::{echo::Echo, topics::Mapped},
+    bridges::{Bridge, Bridges},
     broker::Broker,
     counters::{add, increment},
     event::BridgeId,
@@ -16,6 +17,34 @@ use crate::{
     time::Instant,
     traffic::{Retain, Waiting},
 };
+
+impl Bridges {
+    /// Where a retained message goes when the link of a bridge comes up, and with which QoS at most.
+    ///
+    /// Those that go both ways are left out: nobody knows which side has the newer one, and the other broker sends its own
+    /// because of the subscription.
+    pub(crate) fn retained_out<'a>(&'a self, id: BridgeId, message: &'a Message) -> Option<Mapped<'a>> {
+        let bridge = self.list.get(usize::from(id.0))?;
+        let topic = TopicName::new(core::str::from_utf8(message.topic()).ok()?).ok()?;
+        bridge.map.outgoing(topic).filter(|mapped| !bridge.map.comes_back(mapped))
+    }
+
+    /// A retained message as it goes out over a bridge.
+    pub(crate) fn carry_out(&self, id: BridgeId, message: &Message, qos: QoS) -> Option<Waiting> {
+        let mapped = self.retained_out(id, message)?;
+        let bridge = self.list.get(usize::from(id.0))?;
+        let topic = mapped.topic();
+        let message = Message::new(TopicName::new(&topic).ok()?, message.payload())?;
+        Some(Waiting { message, qos: qos.min(mapped.qos), retain: bridge.retain_out(Retain::Retained) })
+    }
+}
+
+impl Bridge {
+    /// RETAIN of a message on its way out.
+    pub(super) const fn retain_out(&self, retain: Retain) -> Retain {
+        if self.settings.outgoing_retain { retain } else { Retain::Live }
+    }
+}
 
 impl<A: Access> Broker<A> {
     /// Publishes here what came from the other broker.
@@ -78,7 +107,7 @@ impl<A: Access> Broker<A> {
             if let Some(echo) = bridge.echo.as_mut().filter(|_| bridge.map.comes_back(&mapped)) {
                 echo.sent(&mapped, payload, now);
             }
-            let retain = if bridge.settings.outgoing_retain { retain } else { Retain::Live };
+            let retain = bridge.retain_out(retain);
             let mut post = Post { outbox, room, counters, settings };
             if let Some(session) = bridge.session.as_deref_mut() {
                 post.queue(session, Waiting { message, qos, retain });
