@@ -347,6 +347,7 @@ impl<A: Access> Broker<A> {
     pub(crate) fn forget_sessions(&mut self) {
         while self.away.len() > usize::from(self.settings.sessions) {
             self.away.remove(0);
+            self.away.shrink_to_fit();
             increment(&mut self.counters.sessions_forgotten);
         }
     }
