@@ -3,7 +3,11 @@
 //! `CONFORMANCE.md` says which test shows which statement; many are shown by the tests of the broker's rules.
 
 #[cfg(test)]
+mod connecting;
+#[cfg(test)]
 mod errors;
+#[cfg(test)]
+mod format;
 #[cfg(test)]
 mod ordering;
 #[cfg(test)]
@@ -14,3 +18,7 @@ mod packets;
 mod script;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod websocket;
+#[cfg(test)]
+mod wills;
