@@ -93,7 +93,7 @@ pub(crate) fn run(given: &BrokerArguments, context: &Context) -> Result<(), Fail
     let running = Host::start(options).map_err(BrokerError::System)?;
     let mut broker = Broker { given, screen: context.screen, config, running, lines: Lines::default() };
     broker.serve(&signals)?;
-    broker.running.stop().map_err(BrokerError::System)?;
+    broker.running.shut_down().map_err(BrokerError::System)?;
     Ok(())
 }
 

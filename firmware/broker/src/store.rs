@@ -39,6 +39,11 @@ impl<A: Access> Broker<A> {
         self.retained.restore(message, qos, &self.settings).is_ok()
     }
 
+    /// How many retained messages there may be, from [`crate::Settings`].
+    pub const fn retained_limit(&self) -> u16 {
+        self.settings.retained_messages
+    }
+
     /// Number of retained messages that the store does not have as they are.
     pub const fn unsaved(&self) -> usize {
         self.retained.unsaved()

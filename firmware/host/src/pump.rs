@@ -102,6 +102,9 @@ impl Pump {
                 _ => events.iter().for_each(|event| self.mark(event)),
             }
             if self.shared.is_stopped() {
+                if self.shared.is_shut_down() {
+                    self.node.finish();
+                }
                 break;
             }
             self.turn(&mut buffer);

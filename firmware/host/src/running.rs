@@ -77,6 +77,7 @@ impl Host {
         let shared = Arc::new(Shared {
             waker: Arc::new(Waker::new(poll.registry(), WAKER)?),
             stop: AtomicBool::new(false),
+            shut_down: AtomicBool::new(false),
             restart: AtomicBool::new(false),
             to_console: Mutex::default(),
             from_console: Mutex::default(),
@@ -152,6 +153,19 @@ impl Running {
         self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
+    /// Stops the device as [`Running::stop`] does, after it has written the retained messages of the last seconds to its
+    /// flash. `stop` is the power cut, this is the switch.
+    ///
+    /// # Errors
+    /// As [`Running::stop`].
+    ///
+    /// # Panics
+    /// As [`Running::stop`].
+    pub fn shut_down(self) -> io::Result<()> {
+        self.shared.shut_down.store(true, Ordering::Release);
+        self.stop()
+    }
+
     /// Stops the device; its sockets are closed and its flash and radio dropped when this returns.
     ///
     /// # Errors
@@ -186,6 +200,7 @@ impl Drop for Running {
 pub(crate) struct Shared {
     pub(crate) waker: Arc<Waker>,
     stop: AtomicBool,
+    shut_down: AtomicBool,
     restart: AtomicBool,
     to_console: Mutex<VecDeque<u8>>,
     from_console: Mutex<Vec<u8>>,
@@ -193,6 +208,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.shut_down.load(Ordering::Acquire)
+    }
+
     pub(crate) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }

@@ -32,6 +32,7 @@ pub mod access_point;
 mod console;
 mod heap;
 pub mod interface;
+mod keeper;
 pub mod listeners;
 mod measure;
 mod node;

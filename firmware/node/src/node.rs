@@ -2,7 +2,7 @@
 
 use alloc::{boxed::Box, collections::VecDeque, format, string::String, vec::Vec};
 
-use embedded_storage::nor_flash::ReadNorFlash;
+use embedded_storage::nor_flash::NorFlash;
 use espbroker_config::{
     model::Config,
     slots::{self, Absence, Loaded, Slot},
@@ -12,6 +12,7 @@ use crate::{
     Instant,
     console::{Console, HELP, Request},
     interface::{BootInfo, Input, Output},
+    keeper::Keeper,
     measure::Measurement,
     online::{Online, say},
     status::{ConfigChoice, Mode, NoConfig, SlotName, Status},
@@ -29,6 +30,8 @@ pub struct Node<F> {
     found: Vec<Status>,
     console: Console,
     outputs: VecDeque<Output>,
+    /// Keeps retained messages in flash; `None` before there are any, and when the flash cannot be read.
+    keeper: Option<Keeper>,
 }
 
 enum Stage {
@@ -40,7 +43,7 @@ enum Stage {
     Run(Box<Online>),
 }
 
-impl<F: ReadNorFlash> Node<F> {
+impl<F: NorFlash> Node<F> {
     /// Starts the device. The flash is read in later steps, never here.
     pub fn boot(flash: F, info: BootInfo) -> Self {
         let mut node = Self {
@@ -50,6 +53,7 @@ impl<F: ReadNorFlash> Node<F> {
             found: Vec::new(),
             console: Console::default(),
             outputs: VecDeque::new(),
+            keeper: None,
         };
         // Ends whatever the boot ROM has left on the line at its own baud rate.
         node.print("\r\n");
@@ -78,11 +82,26 @@ impl<F: ReadNorFlash> Node<F> {
             }
             (Stage::Load, Input::Tick) => {
                 let config = self.load();
-                let online = Online::start(&config, &self.info, now, &mut self.outputs);
+                let mut online = Online::start(&config, &self.info, now, &mut self.outputs);
+                match Keeper::open(&mut self.flash, &mut online.server.broker) {
+                    Ok(keeper) => self.keeper = Some(keeper),
+                    Err(_) => {
+                        self.print("store: unreadable, retained messages are not kept over a restart\r\n");
+                    }
+                }
                 self.stage = Stage::Run(Box::new(online));
                 self.handle(Input::Tick, now);
             }
-            (Stage::Run(online), input) => online.handle(input, now, &mut self.outputs),
+            (Stage::Run(online), input) => {
+                online.handle(input, now, &mut self.outputs);
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.tick(&mut self.flash, &mut online.server.broker, now);
+                    keeper.note(&online.server.broker, now);
+                    if let Some(sectors) = keeper.worn() {
+                        self.print(&format!("store: worn out sectors left out: {sectors}\r\n"));
+                    }
+                }
+            }
             // Nothing was asked of the radio or the network yet.
             (Stage::Measure(_) | Stage::Load, _) => {}
         }
@@ -98,7 +117,17 @@ impl<F: ReadNorFlash> Node<F> {
     pub fn poll_at(&self) -> Option<Instant> {
         match &self.stage {
             Stage::Measure(_) | Stage::Load => Some(Instant::ZERO),
-            Stage::Run(online) => online.poll_at(),
+            Stage::Run(online) => {
+                let keeper = self.keeper.as_ref().and_then(Keeper::poll_at);
+                online.poll_at().into_iter().chain(keeper).min()
+            }
+        }
+    }
+
+    /// Writes what has not been written yet, for a platform that is about to stop. Takes up to seconds on the chip.
+    pub fn finish(&mut self) {
+        if let (Stage::Run(online), Some(keeper)) = (&mut self.stage, &mut self.keeper) {
+            keeper.finish(&mut self.flash, &mut online.server.broker);
         }
     }
 
@@ -148,7 +177,10 @@ impl<F: ReadNorFlash> Node<F> {
                 };
                 self.found.iter().chain(&online).for_each(|status| say(&mut self.outputs, status));
             }
-            Request::Restart => self.outputs.push_back(Output::Restart),
+            Request::Restart => {
+                self.finish();
+                self.outputs.push_back(Output::Restart);
+            }
             Request::Help => self.print(HELP),
             Request::Unknown => self.print("unknown command, try help\r\n"),
             Request::TooLong => self.print("line too long, try help\r\n"),

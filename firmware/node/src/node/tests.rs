@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod model;
+mod retained;
 
 const STATION_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 1, 7));
 const ACCESS_POINT_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 4, 1));

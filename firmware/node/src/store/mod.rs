@@ -50,8 +50,6 @@
 //! An index in memory, and so any question to the log but the loading of all of it: the broker holds all retained
 //! messages. Comparing with what is there already: the owner knows what has changed.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the node does not keep retained messages in flash yet"))]
-
 use alloc::boxed::Box;
 use core::{fmt, mem};
 
