@@ -13,11 +13,17 @@ mod ordering;
 #[cfg(test)]
 mod packets;
 #[cfg(test)]
-#[expect(dead_code, reason = "the tests of the rules need more of it")]
+mod publishing;
+#[cfg(test)]
+#[allow(dead_code, reason = "the tests of the rules may need more of it")]
 #[path = "../rules/script.rs"]
 mod script;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod subscribing;
+#[cfg(test)]
+mod topics;
 #[cfg(test)]
 mod websocket;
 #[cfg(test)]
