@@ -47,7 +47,7 @@ struct Round<'a, A> {
     retained: &'a Retained,
     counters: &'a mut Counters,
     access: &'a A,
-    bridges: &'a Bridges,
+    bridges: &'a mut Bridges,
     room: &'a mut Room,
 }
 
@@ -85,7 +85,7 @@ impl<A: Access> Round<'_, A> {
                         Stage::Pubcomp => None,
                     };
                     if let Some((message, qos)) = message {
-                        add(&mut self.counters.messages_sent, 1);
+                        self.note(connection, &message, now);
                         self.outbox.publish(
                             connection,
                             &message,
@@ -98,7 +98,7 @@ impl<A: Access> Round<'_, A> {
                     }
                 }
                 Step::New(Waiting { message, qos, retain }) => {
-                    add(&mut self.counters.messages_sent, 1);
+                    self.note(connection, &message, now);
                     let delivery = if qos == QoS::AtMostOnce {
                         Delivery::Once
                     } else {
@@ -115,6 +115,14 @@ impl<A: Access> Round<'_, A> {
         session.settle();
         connection.session = Some(session);
         rest
+    }
+
+    /// Takes note of a message that is handed out.
+    fn note(&mut self, connection: &Connection, message: &Message, now: Instant) {
+        add(&mut self.counters.messages_sent, 1);
+        if let Peer::Broker(id) = connection.peer {
+            self.bridges.note_handed_out(id, message, now);
+        }
     }
 
     /// Takes what is to be handed out next: what was in flight before, then what waits and retained messages, in the order

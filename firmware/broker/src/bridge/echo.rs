@@ -4,29 +4,37 @@
 //! subscriptions, also those that it has just published itself on a topic that goes both ways. Such an echo must not
 //! be published here a second time. MQTT 3.1.1 has nothing to tell it by, so this remembers what was sent.
 //!
-//! Limits: 16 messages under way at once, the oldest is forgotten for a new one; an echo later than about 10 s is not
-//! known any more; one echo is expected of each message, so that a broker which delivers once for each of several
-//! overlapping subscriptions gets the others through. What gets through comes to local clients twice and goes no
-//! further, as long as the bridge is not given what came from it. The other way round, a message of somebody else's
-//! with the same topic and payload within 10 s is taken for the echo if that was lost, and two hashes of 32 bits can
-//! be alike by chance or, as anybody can calculate them, by intent.
+//! A broker may also accept the bridge bit and pay no attention to it. So messages are remembered there as well, and
+//! one that comes back is passed on; only when many in a row came back, the broker is found out and treated like one
+//! without the bit.
+//!
+//! Limits: 32 messages under way at once, the oldest is forgotten for a new one; an echo later than about 10 s is not
+//! known any more, not counting the time without a link; one echo is expected of each message, so that a broker which
+//! delivers once for each of several overlapping subscriptions gets the others through. What gets through comes to
+//! local clients twice and goes no further, as long as the bridge is not given what came from it. The other way round,
+//! a message of somebody else's with the same topic and payload within 10 s is taken for the echo if that was lost,
+//! and two hashes of 32 bits can be alike by chance or, as anybody can calculate them, by intent.
 
-use espbroker_mqtt::TopicName;
+use crate::{message::Message, settings::IN_FLIGHT_MESSAGES, time::Instant};
 
-use crate::{bridge::topics::Mapped, time::Instant};
-
-/// Messages remembered.
-const ENTRIES: usize = 16;
+/// Messages remembered: twice as many as can be in flight, because a broker may acknowledge before it sends back.
+const ENTRIES: usize = 2 * IN_FLIGHT_MESSAGES;
 
 /// For how long, in units of [`unit()`]: between 9.2 and 10.3 s.
 const LIFE: u32 = 10;
 
-/// The messages sent last: 132 bytes.
-#[derive(Clone, Debug, Default)]
+/// Messages in a row that come back from a broker that does not do what it has accepted. That one has not come back is
+/// seen when it is forgotten, so at least 16 of these are sure.
+const PROOF: u8 = 48;
+
+/// The messages sent last: 260 bytes.
+#[derive(Clone, Debug)]
 pub(crate) struct Echo {
     entries: [Entry; ENTRIES],
     /// Where the next one goes, which is where the oldest is.
     next: u8,
+    /// Messages in a row that came back; [`PROOF`] when the broker is known to send everything back.
+    returned: u8,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,22 +44,66 @@ struct Entry {
     until: u32,
 }
 
+/// What a message from the other broker is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Somebody else's.
+    New,
+    /// One that was sent from here.
+    Echo,
+    /// The same, from a broker of which it is known only now that it sends them back.
+    FoundOut,
+}
+
 impl Echo {
-    /// Remembers a message that goes to the other broker. To be called for each time it is sent, and only if the
-    /// bridge has subscribed to its topic there ([`super::topics::TopicMap::comes_back`]).
-    pub(crate) fn sent(&mut self, topic: &Mapped<'_>, payload: &[u8], now: Instant) {
-        let entry = Entry { hash: hash(&[topic.prefix, topic.rest], payload), until: unit(now) + LIFE };
+    /// For a broker that is known to send everything back.
+    pub(crate) fn expected() -> Self {
+        Self { returned: PROOF, ..Self::unexpected() }
+    }
+
+    /// For a broker that has said that it will not.
+    pub(crate) fn unexpected() -> Self {
+        Self { entries: Default::default(), next: 0, returned: 0 }
+    }
+
+    /// Is the broker known to send everything back.
+    pub(crate) const fn is_expected(&self) -> bool {
+        self.returned == PROOF
+    }
+
+    /// Remembers a message that goes to the other broker, under its topic there. To be called for each time it is sent,
+    /// and only if the bridge has subscribed to that ([`super::topics::TopicMap::comes_back`]).
+    pub(crate) fn sent(&mut self, message: &Message, now: Instant) {
+        let entry = Entry { hash: hash(message.topic(), message.payload()), until: unit(now) + LIFE };
+        let is_expected = self.is_expected();
         if let Some(oldest) = self.entries.get_mut(usize::from(self.next)) {
+            if oldest.until > 0 && !is_expected {
+                // That one has not come back.
+                self.returned = 0;
+            }
             *oldest = entry;
         }
         self.next = if usize::from(self.next) + 1 < ENTRIES { self.next + 1 } else { 0 };
     }
 
-    /// Is a message from the other broker the echo of one that was sent; then that one is forgotten.
-    pub(crate) fn is_echo(&mut self, topic: TopicName<'_>, payload: &[u8], now: Instant) -> bool {
-        let (hash, now) = (hash(&[topic.as_str()], payload), unit(now));
-        let sent = self.entries.iter_mut().find(|entry| entry.hash == hash && entry.until > now);
-        sent.map(|entry| *entry = Entry::default()).is_some()
+    /// Judges a message from the other broker; one that was sent comes back once.
+    pub(crate) fn judge(&mut self, topic: &[u8], payload: &[u8], now: Instant) -> Verdict {
+        let (hash, now) = (hash(topic, payload), unit(now));
+        let Some(sent) = self.entries.iter_mut().find(|entry| entry.hash == hash && entry.until > now) else {
+            return Verdict::New;
+        };
+        *sent = Entry::default();
+        if self.is_expected() {
+            return Verdict::Echo;
+        }
+        self.returned += 1;
+        if self.is_expected() { Verdict::FoundOut } else { Verdict::New }
+    }
+
+    /// The link is lost at `lost`, and up again `now`: what was awaited then comes now.
+    pub(crate) fn resume(&mut self, lost: Instant, now: Instant) {
+        let (lost, until) = (unit(lost), unit(now) + LIFE);
+        self.entries.iter_mut().filter(|entry| entry.until > lost).for_each(|entry| entry.until = until);
     }
 }
 
@@ -61,107 +113,142 @@ fn unit(now: Instant) -> u32 {
 }
 
 /// FNV-1a of 32 bits (RFC 9923) over the topic, a zero byte, which no topic has, and the payload.
-fn hash(topic: &[&str], payload: &[u8]) -> u32 {
-    let topic = topic.iter().flat_map(|part| part.bytes());
-    let bytes = topic.chain([0]).chain(payload.iter().copied());
-    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+fn hash(topic: &[u8], payload: &[u8]) -> u32 {
+    let bytes = topic.iter().chain(&[0]).chain(payload);
+    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 #[cfg(test)]
 mod tests {
     use alloc::{format, string::String, vec::Vec};
 
-    use espbroker_mqtt::QoS;
+    use espbroker_mqtt::TopicName;
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
 
     const NOW: Instant = Instant(5_000);
 
-    fn mapped<'a>(prefix: &'a str, rest: &'a str) -> Mapped<'a> {
-        Mapped { prefix, rest, qos: QoS::AtMostOnce }
+    fn message(topic: &str, payload: &[u8]) -> Message {
+        Message::new(TopicName::new(topic).unwrap(), payload).unwrap()
     }
 
-    fn name(text: &str) -> TopicName<'_> {
-        TopicName::new(text).unwrap()
+    fn is_echo(echo: &mut Echo, topic: &str, payload: &[u8], now: Instant) -> bool {
+        echo.judge(topic.as_bytes(), payload, now) != Verdict::New
     }
 
     #[test]
     fn a_message_that_comes_back_is_an_echo_once() {
-        let mut echo = Echo::default();
-        echo.sent(&mapped("r/", "lamp"), b"on", NOW);
-        assert!(!echo.is_echo(name("r/lamp"), b"off", NOW));
-        assert!(!echo.is_echo(name("r/lam"), b"pon", NOW));
-        assert!(echo.is_echo(name("r/lamp"), b"on", NOW));
-        assert!(!echo.is_echo(name("r/lamp"), b"on", NOW));
+        let mut echo = Echo::expected();
+        echo.sent(&message("r/lamp", b"on"), NOW);
+        assert!(!is_echo(&mut echo, "r/lamp", b"off", NOW));
+        assert!(!is_echo(&mut echo, "r/lam", b"pon", NOW));
+        assert!(is_echo(&mut echo, "r/lamp", b"on", NOW));
+        assert!(!is_echo(&mut echo, "r/lamp", b"on", NOW));
     }
 
     #[test]
     fn the_same_message_sent_twice_is_an_echo_twice() {
-        let mut echo = Echo::default();
-        echo.sent(&mapped("", "t"), b"", NOW);
-        echo.sent(&mapped("t", ""), b"", NOW);
-        assert!(echo.is_echo(name("t"), b"", NOW));
-        assert!(echo.is_echo(name("t"), b"", NOW));
-        assert!(!echo.is_echo(name("t"), b"", NOW));
+        let mut echo = Echo::expected();
+        echo.sent(&message("t", b""), NOW);
+        echo.sent(&message("t", b""), NOW);
+        assert_eq!([(); 3].map(|()| is_echo(&mut echo, "t", b"", NOW)), [true, true, false]);
     }
 
     #[test]
     fn a_message_is_forgotten_after_ten_seconds() {
         for (later, expected) in [(9_000, true), (10_300, false), (1 << 45, false)] {
-            let mut echo = Echo::default();
-            echo.sent(&mapped("", "t"), b"x", NOW);
-            assert_eq!(echo.is_echo(name("t"), b"x", NOW.after(later)), expected, "{later}");
+            let mut echo = Echo::expected();
+            echo.sent(&message("t", b"x"), NOW);
+            assert_eq!(is_echo(&mut echo, "t", b"x", NOW.after(later)), expected, "{later}");
         }
     }
 
     #[test]
-    fn the_seventeenth_message_takes_the_place_of_the_first() {
-        let mut echo = Echo::default();
+    fn the_time_without_a_link_does_not_count() {
+        let mut echo = Echo::expected();
+        echo.sent(&message("old", b"x"), NOW);
+        echo.sent(&message("t", b"x"), NOW.after(8_000));
+        let (lost, up) = (NOW.after(12_000), NOW.after(600_000));
+        echo.resume(lost, up);
+        assert!(!is_echo(&mut echo, "old", b"x", up));
+        assert!(is_echo(&mut echo, "t", b"x", up.after(9_000)));
+    }
+
+    #[test]
+    fn one_message_too_many_takes_the_place_of_the_first() {
+        let mut echo = Echo::expected();
         let topics: Vec<String> = (0..=ENTRIES).map(|number| format!("t/{number}")).collect();
-        topics.iter().for_each(|topic| echo.sent(&mapped("", topic), b"x", NOW));
-        let known: Vec<bool> = topics.iter().map(|topic| echo.is_echo(name(topic), b"x", NOW)).collect();
+        topics.iter().for_each(|topic| echo.sent(&message(topic, b"x"), NOW));
+        let known: Vec<bool> = topics.iter().map(|topic| is_echo(&mut echo, topic, b"x", NOW)).collect();
         assert!(!known[0] && known[1..].iter().all(|known| *known));
+    }
+
+    #[test]
+    fn a_broker_that_sends_everything_back_is_found_out() {
+        let mut echo = Echo::unexpected();
+        for number in 1..100 {
+            echo.sent(&message("t", b"x"), NOW);
+            let expected = match number {
+                ..PROOF => Verdict::New,
+                PROOF => Verdict::FoundOut,
+                _ => Verdict::Echo,
+            };
+            assert_eq!(echo.judge(b"t", b"x", NOW), expected);
+        }
+    }
+
+    #[test]
+    fn one_in_sixteen_that_does_not_come_back_shows_that_the_others_were_somebody_elses() {
+        let mut echo = Echo::unexpected();
+        for number in 0..500 {
+            echo.sent(&message("t", b"x"), NOW.after(number));
+            if number % 16 != 7 {
+                assert_eq!(echo.judge(b"t", b"x", NOW.after(number)), Verdict::New);
+            } else {
+                // It is forgotten, so that it is not taken for the next one either.
+                echo.sent(&message("other", b"x"), NOW.after(number));
+            }
+        }
     }
 
     #[test]
     fn nothing_is_an_echo_before_something_was_sent() {
         // The hash of an empty entry is 0, which that of a message may be, too; its deadline tells.
-        let mut echo = Echo::default();
+        let mut echo = Echo::expected();
         assert!(echo.entries.iter().all(|entry| entry.until <= unit(Instant(0))));
-        assert!(!echo.is_echo(name("t"), b"x", Instant(0)));
+        assert!(!is_echo(&mut echo, "t", b"x", Instant(0)));
     }
 
     #[test]
     fn the_hash_is_fnv_1a() {
         // RFC 9923 has 0xe40c292c for "a" and 0xbf9cf968 for "foobar"; one more byte 0 multiplies once more.
         for (text, expected) in [("a", 0xe40c_292c_u32), ("foobar", 0xbf9c_f968)] {
-            assert_eq!(hash(&[text], b""), expected.wrapping_mul(0x0100_0193));
+            assert_eq!(hash(text.as_bytes(), b""), expected.wrapping_mul(0x0100_0193));
         }
-        assert_eq!(hash(&["fo", "o"], b"bar"), hash(&["foo"], b"bar"));
-        assert_ne!(hash(&["foo"], b"bar"), hash(&["foob"], b"ar"));
+        assert_ne!(hash(b"foo", b"bar"), hash(b"foob", b"ar"));
     }
 
     #[test]
-    fn it_fits_in_132_bytes() {
-        assert_eq!(size_of::<Echo>(), 132);
+    fn it_fits_in_260_bytes() {
+        assert_eq!(size_of::<Echo>(), 260);
     }
 
     proptest! {
         #[test]
-        fn up_to_sixteen_messages_come_back_in_any_order(
+        fn as_many_as_it_holds_come_back_in_any_order(
             messages in vec(("[a-c/]{1,3}", vec(any::<u8>(), 0..3)), 0..=ENTRIES),
             rotation in 0..ENTRIES,
         ) {
-            let mut echo = Echo::default();
-            messages.iter().for_each(|(topic, payload)| echo.sent(&mapped("", topic), payload, NOW));
+            let mut echo = Echo::expected();
+            messages.iter().for_each(|(topic, payload)| echo.sent(&message(topic, payload), NOW));
             let mut back = messages.clone();
             back.rotate_left(rotation.min(messages.len()));
             for (topic, payload) in &back {
-                prop_assert!(echo.is_echo(name(topic), payload, NOW.after(1_000)));
+                prop_assert!(is_echo(&mut echo, topic, payload, NOW.after(1_000)));
             }
             for (topic, payload) in &back {
-                prop_assert!(!echo.is_echo(name(topic), payload, NOW.after(1_000)));
+                prop_assert!(!is_echo(&mut echo, topic, payload, NOW.after(1_000)));
             }
         }
     }

@@ -44,6 +44,8 @@ pub(crate) enum Event {
     },
     /// Any other packet came.
     Heard,
+    /// It has shown that the other broker accepts the bridge bit and pays no attention to it.
+    FoundOut,
     /// Any packet but a PINGREQ was sent.
     Sent,
     /// Bytes came that are not MQTT, or a packet that a server does not send or not now.
@@ -167,6 +169,13 @@ impl Link {
                 self.heard(now)
             }
             Event::Heard => self.heard(now),
+            Event::FoundOut => {
+                self.bit = BridgeBit::new(Level::Plain);
+                if let BridgeState::Connected { private } = &mut self.state {
+                    *private = false;
+                }
+                None
+            }
             Event::Sent => {
                 if let Phase::Up { sent, .. } = &mut self.phase {
                     *sent = now;

@@ -11,7 +11,9 @@
 
 use alloc::{borrow::Cow, boxed::Box, format, vec::Vec};
 
-use espbroker_mqtt::{QoS, Subscription, TopicFilter, TopicName, filter_covers, filter_matches};
+use espbroker_mqtt::{
+    QoS, Subscription, TopicFilter, TopicName, filter_covers, filter_matches, filters_overlap,
+};
 
 use crate::bridge::settings::{BridgeTopic, Direction};
 
@@ -158,9 +160,17 @@ impl TopicMap {
 
     /// Does the other broker send back what the bridge publishes there on this topic, if it takes the bridge for an
     /// ordinary client.
-    pub(crate) fn comes_back(&self, remote: &Mapped<'_>) -> bool {
-        let topic = remote.topic();
-        self.sources(Way::In).any(|(side, _)| filter_matches(side.filter.as_bytes(), topic.as_bytes()))
+    pub(crate) fn comes_back(&self, remote: &[u8]) -> bool {
+        self.sources(Way::In).any(|(side, _)| filter_matches(side.filter.as_bytes(), remote))
+    }
+
+    /// Are there topics of which it does.
+    pub(crate) fn has_echoes(&self) -> bool {
+        let mut out = self.0.iter().filter(|line| line.goes(Way::Out));
+        out.any(|line| {
+            let filter = line.remote.filter.as_bytes();
+            self.sources(Way::In).any(|(side, _)| filters_overlap(side.filter.as_bytes(), filter))
+        })
     }
 
     fn map<'a>(&'a self, way: Way, topic: TopicName<'a>) -> Option<Mapped<'a>> {

@@ -12,6 +12,7 @@ use crate::{
     bridge::{
         BridgeState,
         connect::{UP, connect, subscribe_lists},
+        echo::Echo,
         link::{Event, Step},
     },
     bridges::{Announced, bit},
@@ -72,11 +73,14 @@ impl<A: Access> Broker<A> {
         if connack.return_code == ConnectReturnCode::Accepted
             && let Some(mut session) = self.bridges.get_mut(id).and_then(|bridge| bridge.session.take())
         {
-            if !connack.session_present
-                && let Some(traffic) = session.traffic.as_deref_mut()
-            {
-                // The other broker begins anew, also with its packet identifiers.
-                traffic.unreleased = Vec::new();
+            if !connack.session_present {
+                // The other broker begins anew: nothing comes back any more, and its packet identifiers are free.
+                if let Some(bridge) = self.bridges.get_mut(id) {
+                    bridge.echo = None;
+                }
+                if let Some(traffic) = session.traffic.as_deref_mut() {
+                    traffic.unreleased = Vec::new();
+                }
             }
             if let Some(connection) = self.find(connection) {
                 connection.session = Some(session);
@@ -106,7 +110,10 @@ impl<A: Access> Broker<A> {
     ) {
         let Some(bridge) = self.bridges.get_mut(id) else { return };
         bridge.connection = None;
-        bridge.echo = None;
+        bridge.lost = now;
+        if bridge.settings.clean_session {
+            bridge.echo = None;
+        }
         if let Some(mut session) = session {
             if session.durability == Durability::Clean {
                 session.traffic = None;
@@ -173,8 +180,13 @@ impl<A: Access> Broker<A> {
     /// The link is up: subscribes to what comes in, says so, and begins with the retained messages that go out.
     fn greet(&mut self, id: BridgeId, now: Instant) {
         let Some(bridge) = self.bridges.list.get_mut(usize::from(id.0)) else { return };
-        if bridge.link.state() == (BridgeState::Connected { private: false }) {
-            bridge.echo = Some(Box::default());
+        let is_plain = bridge.link.state() == (BridgeState::Connected { private: false });
+        match bridge.echo.as_deref_mut() {
+            Some(echo) if echo.is_expected() == is_plain => echo.resume(bridge.lost, now),
+            _ if !bridge.map.has_echoes() => bridge.echo = None,
+            _ => {
+                bridge.echo = Some(Box::new(if is_plain { Echo::expected() } else { Echo::unexpected() }));
+            }
         }
         let Some(connection) = bridge.connection.and_then(|connection| self.connections.get_mut(connection))
         else {

@@ -49,8 +49,10 @@ struct Bridge {
     notification: Option<Box<str>>,
     /// What was published there last.
     announced: Option<Announced>,
-    /// While the other broker takes us for an ordinary client.
+    /// What may come back, over the link and from one to the next.
     echo: Option<Box<Echo>>,
+    /// When the link was lost, if `echo` is of before.
+    lost: Instant,
     connection: Option<ConnectionId>,
     /// While there is no link. Else it is with the connection.
     session: Option<Box<Session>>,
@@ -82,6 +84,7 @@ impl Bridge {
             notification: notification_topic(&settings),
             announced: None,
             echo: None,
+            lost: now,
             connection: None,
             session: Some(session.unwrap_or_else(|| Box::new(Session::new("".into(), durability)))),
             settings,

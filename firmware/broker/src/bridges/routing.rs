@@ -1,12 +1,16 @@
 //! The way of messages over bridges: in, under the topic that they have here, and out, under the one they have there.
 
-use alloc::{boxed::Box, string::String};
+use alloc::string::String;
 
 use espbroker_mqtt::{Publish, QoS, TopicName};
 
 use crate::{
     access::Access,
-    bridge::{echo::Echo, topics::Mapped},
+    bridge::{
+        echo::{Echo, Verdict},
+        link::Event,
+        topics::Mapped,
+    },
     bridges::{Bridge, Bridges},
     broker::Broker,
     counters::{add, increment},
@@ -26,7 +30,17 @@ impl Bridges {
     pub(crate) fn retained_out<'a>(&'a self, id: BridgeId, message: &'a Message) -> Option<Mapped<'a>> {
         let bridge = self.list.get(usize::from(id.0))?;
         let topic = TopicName::new(core::str::from_utf8(message.topic()).ok()?).ok()?;
-        bridge.map.outgoing(topic).filter(|mapped| !bridge.map.comes_back(mapped))
+        bridge.map.outgoing(topic).filter(|mapped| !bridge.map.comes_back(mapped.topic().as_bytes()))
+    }
+
+    /// A message is handed out for the other broker, under its topic there.
+    pub(crate) fn note_handed_out(&mut self, id: BridgeId, message: &Message, now: Instant) {
+        let Some(bridge) = self.get_mut(id) else { return };
+        if let Some(echo) = bridge.echo.as_deref_mut()
+            && bridge.map.comes_back(message.topic())
+        {
+            echo.sent(message, now);
+        }
     }
 
     /// A retained message as it goes out over a bridge.
@@ -58,9 +72,13 @@ impl<A: Access> Broker<A> {
         now: Instant,
     ) -> Result<(), NoMemory> {
         let Some(bridge) = self.bridges.list.get_mut(usize::from(id.0)) else { return Ok(()) };
-        let is_echo = |echo: &mut Box<Echo>| echo.is_echo(publish.topic, publish.payload, now);
-        if bridge.echo.as_mut().is_some_and(is_echo) {
+        let judge = |echo: &mut Echo| echo.judge(publish.topic.as_str().as_bytes(), publish.payload, now);
+        let verdict = bridge.echo.as_deref_mut().map_or(Verdict::New, judge);
+        if verdict != Verdict::New {
             increment(&mut self.counters.bridge_echoes);
+            if verdict == Verdict::FoundOut {
+                self.bridge_event(id, Event::FoundOut, now);
+            }
             return Ok(());
         }
         let mapped = bridge.map.incoming(publish.topic);
@@ -104,9 +122,6 @@ impl<A: Access> Broker<A> {
                 add(&mut counters.messages_dropped, 1);
                 continue;
             };
-            if let Some(echo) = bridge.echo.as_mut().filter(|_| bridge.map.comes_back(&mapped)) {
-                echo.sent(&mapped, payload, now);
-            }
             let retain = bridge.retain_out(retain);
             let mut post = Post { outbox, room, counters, settings };
             if let Some(session) = bridge.session.as_deref_mut() {
@@ -114,7 +129,14 @@ impl<A: Access> Broker<A> {
             } else if let Some(connection) =
                 bridge.connection.and_then(|connection| connections.get_mut(connection))
             {
-                post.deliver(connection, &message, qos, retain, now);
+                match connection.session.as_deref_mut() {
+                    // Its echo is noted when it is handed out from there.
+                    Some(session) if bridge.echo.is_some() => {
+                        post.queue(session, Waiting { message, qos, retain });
+                        post.outbox.backlog = true;
+                    }
+                    _ => post.deliver(connection, &message, qos, retain, now),
+                }
             }
         }
     }
