@@ -109,7 +109,10 @@ impl Outbox {
 
     /// May an answer of `length` bytes be handed out, which can neither be dropped nor wait.
     pub(crate) const fn has_room_for_answer(&self, connection: &Connection, length: usize) -> bool {
-        connection.unsent == 0 || connection.unsent.saturating_add(length) <= self.network.answers
+        // In a frame of its own, the shortest answer is twice as long as its request.
+        let frames = if connection.websocket.is_some() { ANSWER_BYTES } else { 0 };
+        connection.unsent == 0
+            || connection.unsent.saturating_add(length) <= self.network.answers.saturating_add(frames)
     }
 
     /// How long a connection may take no bytes, ms.

@@ -100,7 +100,7 @@ pub(crate) const SPARE_CONNECTIONS: usize = 4;
 
 /// Bytes for acknowledgements and other answers, which cannot be dropped, beyond those that messages may take:
 /// [`Network::window`], or [`Settings::packet_size`] if that is more. No answer is longer than its request, so
-/// this covers one [`crate::Input::Received`] of this length.
+/// this covers one [`crate::Input::Received`] of this length; over WebSocket there is twice as much.
 pub(crate) const ANSWER_BYTES: usize = 2048;
 
 /// Bytes of the longest client identifier taken. The standard asks for 23 (MQTT 3.1.1 §3.1.3.1).

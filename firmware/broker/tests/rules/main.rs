@@ -28,7 +28,11 @@ mod splits;
 #[cfg(test)]
 mod steps;
 #[cfg(test)]
+mod system;
+#[cfg(test)]
 mod time;
+#[cfg(test)]
+mod websocket;
 #[cfg(test)]
 mod wills;
 #[cfg(test)]
