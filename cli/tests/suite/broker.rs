@@ -10,7 +10,7 @@ use std::{
 
 use espbroker_config::flash_map::CONFIG_A;
 use insta::assert_snapshot;
-use rumqttc::{Client, ConnectReturnCode, ConnectionError, Event, MqttOptions, Packet, QoS};
+use rumqttc::{Client, ConnectReturnCode, Connection, ConnectionError, Event, MqttOptions, Packet, QoS};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
 
@@ -60,6 +60,22 @@ impl Broker {
 
 fn broker(home: &Home, arguments: &[&str]) -> Broker {
     Broker::start(home.command(&[&["broker", "--json"], arguments].concat()))
+}
+
+/// A client without a password.
+fn connect(port: &str) -> (Client, Connection) {
+    Client::new(MqttOptions::new("somebody", "127.0.0.1", port.parse().unwrap()), 8)
+}
+
+/// Waits for a packet that is `wanted`.
+fn incoming<T>(connection: &mut Connection, wanted: impl Fn(Packet) -> Option<T>) -> T {
+    loop {
+        if let Event::Incoming(packet) = connection.recv_timeout(PATIENCE).unwrap().unwrap()
+            && let Some(found) = wanted(packet)
+        {
+            return found;
+        }
+    }
 }
 
 /// Publishes a message and receives it again.
@@ -294,6 +310,28 @@ fn a_store_is_private_holds_the_settings_and_belongs_to_one_broker() {
     let again = broker(&home, &arguments);
     assert_eq!(message_returns(port, Some(("home", "sesame"))), Ok(()));
     assert_eq!(again.end("INT").code, 0);
+}
+
+#[test]
+fn a_retained_message_waits_in_the_store_for_the_next_broker() {
+    let home = Home::new();
+    let port = free_port().to_string();
+    let arguments = ["--anonymous", "--port", &port, "--store", "hall.store"];
+    let running = broker(&home, &arguments);
+    let (client, mut connection) = connect(&port);
+    client.publish("hall/lamp", QoS::AtLeastOnce, true, "on").unwrap();
+    incoming(&mut connection, |packet| matches!(packet, Packet::PubAck(_)).then_some(()));
+    assert_eq!(running.end("TERM").code, 0);
+
+    let running = broker(&home, &arguments);
+    let (client, mut connection) = connect(&port);
+    client.subscribe("hall/#", QoS::AtMostOnce).unwrap();
+    let kept = incoming(&mut connection, |packet| match packet {
+        Packet::Publish(publish) => Some(publish),
+        _ => None,
+    });
+    assert_eq!((kept.topic.as_str(), &kept.payload[..], kept.retain), ("hall/lamp", &b"on"[..], true));
+    assert_eq!(running.end("TERM").code, 0);
 }
 
 #[test]
