@@ -23,6 +23,8 @@ mod sessions;
 #[cfg(test)]
 mod subscribing;
 #[cfg(test)]
+mod table;
+#[cfg(test)]
 mod topics;
 #[cfg(test)]
 mod websocket;
