@@ -67,7 +67,7 @@ impl Retained {
             self.end_clearing(old, || cleared(&message));
             return if clears { Ok(()) } else { Err(Full) };
         }
-        let stored = if self.is_saved { Stored::NotYet } else { Stored::Yes };
+        let stored = if self.is_saved && !is_reserved(&message) { Stored::NotYet } else { Stored::Yes };
         self.push(message, qos, stored);
         Ok(())
     }
@@ -81,7 +81,7 @@ impl Retained {
     fn end_clearing(&mut self, old: Old, empty: impl FnOnce() -> Option<Message>) {
         if self.is_saved
             && old == Old::Known
-            && let Some(empty) = empty()
+            && let Some(empty) = empty().filter(|empty| !is_reserved(empty))
         {
             self.push(empty, QoS::AtMostOnce, Stored::NotCleared);
         }
@@ -200,6 +200,11 @@ impl Retained {
     }
 }
 
+/// Is it about the present, such as the state of a bridge's link, and not to outlive a restart.
+fn is_reserved(message: &Message) -> bool {
+    message.topic().first() == Some(&b'$')
+}
+
 /// What was there before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Old {
@@ -290,6 +295,15 @@ mod tests {
         retained.forget(topic("a"));
         retained.forget(topic("b"));
         assert_eq!((save_all(&mut retained), retained.memory()), (String::from("a= "), 0));
+    }
+
+    #[test]
+    fn the_store_is_told_nothing_of_reserved_topics() {
+        let mut retained = Retained { is_saved: true, ..Retained::default() };
+        set(&mut retained, "$SYS/x", b"1");
+        assert_eq!((retained.count(), retained.unsaved()), (1, 0));
+        set(&mut retained, "$SYS/x", b"");
+        assert_eq!((retained.count(), retained.unsaved()), (0, 0));
     }
 
     #[test]

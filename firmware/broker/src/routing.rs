@@ -63,12 +63,13 @@ impl<A: Access> Broker<A> {
             }
             let allowed = !session.restricted
                 || session.subject(access).may(Wish::Write, publish.topic.as_str().as_bytes());
+            // §4.7.2: `$` topics are the server's own. Like mosquitto, this one lets bridges tell of themselves.
+            let reserved = publish.topic.is_reserved() && !session.is_own_state(publish.topic.as_str());
             let retain = if publish.retain { Retain::Retained } else { Retain::Live };
             add(&mut self.counters.messages_received, 1);
             let taken = match peer {
                 Peer::Broker(bridge) => self.bridge_publish(bridge, publish, now),
-                Peer::Client if publish.topic.is_reserved() => {
-                    // §4.7.2: `$` topics are the server's own.
+                Peer::Client if reserved => {
                     increment(&mut self.counters.reserved_topics);
                     Ok(())
                 }

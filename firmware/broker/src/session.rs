@@ -11,6 +11,10 @@ use crate::{
     traffic::Traffic,
 };
 
+/// In front of and behind the client identifier in the topic of a bridge's notification.
+const CONNECTION: &str = "$SYS/broker/connection/";
+const STATE: &str = "/state";
+
 /// What the broker knows of a client by its identifier.
 pub(crate) struct Session {
     pub(crate) client_id: Box<str>,
@@ -54,6 +58,12 @@ impl Session {
     /// What is on its way, from now on if need be.
     pub(crate) fn traffic(&mut self) -> &mut Traffic {
         self.traffic.get_or_insert_default()
+    }
+
+    /// Is this the topic under which the client, if it is a bridge, tells whether it is connected.
+    pub(crate) fn is_own_state(&self, topic: &str) -> bool {
+        let middle = topic.strip_prefix(CONNECTION).and_then(|rest| rest.strip_suffix(STATE));
+        middle == Some(&*self.client_id)
     }
 
     /// Gives back what an empty [`Traffic`] takes.
