@@ -2,11 +2,11 @@
 //!
 //! A packet that lies whole in what arrived is not copied. Else its bytes are collected in a buffer that grows
 //! with them, never ahead to what the remaining length announces, and is given back with the packet. A packet that is
-//! too long to be kept can be read over, which takes no memory at all.
+//! too long to be kept can be read over, which takes no memory at all, or no more than what must be known to answer it.
 
 use alloc::{borrow::Cow, vec::Vec};
 
-use espbroker_mqtt::{FixedHeader, Malformed};
+use espbroker_mqtt::{FixedHeader, Malformed, PacketId, QoS};
 
 use crate::{
     event::CloseReason,
@@ -27,6 +27,8 @@ pub(crate) enum Admission {
     Take,
     /// Read over it.
     Skip,
+    /// Read over it but for the beginning of a PUBLISH of QoS 1 or 2 with its packet identifier; `limit` bytes at most.
+    Identify { limit: usize },
 }
 
 /// What came of the bytes.
@@ -36,6 +38,8 @@ pub(crate) enum Assembled<'a> {
     Packet(Cow<'a, [u8]>),
     /// So many bytes of a packet were read over, for the first time of this packet or again.
     Skipped { length: usize, first: bool },
+    /// The beginning of a packet that is read over from here on.
+    Identified { length: usize, packet_id: PacketId, qos: QoS },
     /// The input is used up.
     Nothing,
 }
@@ -75,7 +79,7 @@ impl Assembler {
                     }
                 }
                 Some((length, Admission::Skip)) => return Ok(self.begin_skip(length, 0, input)),
-                None => {}
+                Some((_, Admission::Identify { .. })) | None => {}
             }
         }
         loop {
@@ -85,7 +89,18 @@ impl Assembler {
                     self.buffer = Vec::new();
                     return Ok(self.begin_skip(length, taken, input));
                 }
-                known => known.map(|(length, _)| length),
+                Some((length, Admission::Identify { limit })) => match identity(&self.buffer) {
+                    Ok((packet_id, qos)) => {
+                        let taken = core::mem::take(&mut self.buffer).len();
+                        self.skip = u32::try_from(length.saturating_sub(taken)).unwrap_or(u32::MAX);
+                        return Ok(Assembled::Identified { length: taken, packet_id, qos });
+                    }
+                    Err(Unknown::Needs(length)) if length <= limit => Some(length),
+                    Err(Unknown::Needs(_)) => return Err(CloseReason::PacketTooLong),
+                    Err(Unknown::Never(malformed)) => return Err(CloseReason::Malformed(malformed)),
+                },
+                Some((length, Admission::Take)) => Some(length),
+                None => None,
             };
             if known == Some(self.buffer.len()) {
                 return Ok(Assembled::Packet(Cow::Owned(core::mem::take(&mut self.buffer))));
@@ -134,6 +149,30 @@ impl Assembler {
     pub(crate) const fn memory(&self) -> usize {
         self.buffer.capacity()
     }
+}
+
+/// Why a PUBLISH cannot be answered.
+enum Unknown {
+    /// So many bytes of it are needed.
+    Needs(usize),
+    Never(Malformed),
+}
+
+/// Packet identifier and QoS of the PUBLISH that begins with these bytes, its fixed header whole (MQTT 3.1.1 §3.3).
+fn identity(bytes: &[u8]) -> Result<(PacketId, QoS), Unknown> {
+    let header = FixedHeader::parse(bytes).map_err(Unknown::Never)?.ok_or(Unknown::Needs(bytes.len() + 1))?;
+    let qos = QoS::from_number(header.flags >> 1 & 3).ok_or(Unknown::Never(Malformed::PublishQos))?;
+    let start = usize::from(header.header_length);
+    let topic =
+        bytes.get(start..).and_then(|rest| rest.first_chunk::<2>()).ok_or(Unknown::Needs(start + 2))?;
+    let end = start + 2 + usize::from(u16::from_be_bytes(*topic));
+    if u64::from(header.packet_length()) < u64::try_from(end + 2).unwrap_or(u64::MAX) {
+        return Err(Unknown::Never(Malformed::Truncated));
+    }
+    let number = bytes.get(end..).and_then(|rest| rest.first_chunk::<2>()).ok_or(Unknown::Needs(end + 2))?;
+    let packet_id =
+        PacketId::new(u16::from_be_bytes(*number)).ok_or(Unknown::Never(Malformed::ZeroPacketId))?;
+    Ok((packet_id, qos))
 }
 
 #[cfg(test)]
@@ -212,11 +251,47 @@ mod tests {
                             packets += 1;
                         }
                         Assembled::Nothing => {}
+                        other => panic!("{other:?}"),
                     }
                     assert!(assembler.memory() <= FixedHeader::LENGTH_MAX);
                 }
             }
             assert_eq!((skipped, begun, packets), (1003, 1, 1), "{piece}");
+        }
+    }
+
+    #[test]
+    fn a_packet_that_is_read_over_can_be_identified_in_any_split() {
+        let admit = |_: FixedHeader| Ok(Admission::Identify { limit: 20 });
+        let mut stream = b"\x32\xe8\x07\x00\x04long\x12\x34".to_vec();
+        stream.resize(1003, 7);
+        for piece in [1, 2, 3, 100, 1003] {
+            let mut assembler = Assembler::new();
+            let (mut read, mut identities) = (0, 0);
+            for mut input in stream.chunks(piece) {
+                while !input.is_empty() {
+                    match assembler.next(&mut input, admit, &mut Room::new(0)).unwrap() {
+                        Assembled::Identified { length, packet_id, qos } => {
+                            assert_eq!((packet_id.value(), qos), (0x1234, QoS::AtLeastOnce));
+                            identities += 1;
+                            read += length;
+                        }
+                        Assembled::Skipped { length, first: false } => read += length,
+                        Assembled::Nothing => {}
+                        other => panic!("{other:?}"),
+                    }
+                    assert!(assembler.memory() <= 20);
+                }
+            }
+            assert_eq!((read, identities), (1003, 1), "{piece}");
+        }
+        for (bytes, reason) in [
+            (&b"\x32\x28\x00\x20"[..], CloseReason::PacketTooLong),
+            (b"\x32\x28\x00\x25", CloseReason::Malformed(Malformed::Truncated)),
+            (b"\x32\x28\x00\x01t\x00\x00", CloseReason::Malformed(Malformed::ZeroPacketId)),
+        ] {
+            let mut assembler = Assembler::new();
+            assert_eq!(assembler.next(&mut &*bytes, admit, &mut Room::new(0)), Err(reason));
         }
     }
 

@@ -174,7 +174,8 @@ impl<A: Access> Broker<A> {
         self.close(id, CloseReason::NetworkClosed, now);
         increment(&mut self.counters.connections);
         self.system.begin(now);
-        let reason = if self.connections.len() >= usize::from(self.settings.clients) + SPARE_CONNECTIONS {
+        let to_clients = self.connections.iter().filter(|connection| connection.peer == Peer::Client);
+        let reason = if to_clients.count() >= usize::from(self.settings.clients) + SPARE_CONNECTIONS {
             CloseReason::TooManyConnections
         } else if !self.room.take(size_of::<Connection>(), Need::Growth) {
             increment(&mut self.counters.no_memory);
@@ -221,7 +222,19 @@ impl<A: Access> Broker<A> {
                     add(&mut counters.bytes_received, length);
                     if first {
                         increment(&mut counters.messages_too_long);
+                        self.heard_from(role, now);
                     }
+                }
+                Ok(Assembled::Identified { length, packet_id, qos }) => {
+                    connection.heard = now;
+                    add(&mut counters.bytes_received, length);
+                    increment(&mut counters.messages_too_long);
+                    // A PUBREL for it is answered like any other.
+                    let exactly_once = qos == QoS::ExactlyOnce;
+                    let packet =
+                        if exactly_once { Packet::Pubrec(packet_id) } else { Packet::Puback(packet_id) };
+                    self.heard_from(role, now);
+                    self.answer(id, &packet, now);
                 }
                 Ok(Assembled::Nothing) => return,
                 Err(reason) => return self.close(id, reason, now),
@@ -233,9 +246,8 @@ impl<A: Access> Broker<A> {
         let packet = Packet::decode(bytes);
         if let Ok(packet) = &packet
             && !matches!(packet, Packet::Connack(_) | Packet::Suback(_))
-            && let Role::Broker(bridge) = role
         {
-            self.bridge_heard(bridge, now);
+            self.heard_from(role, now);
         }
         match packet {
             Ok(Packet::Connect(connect)) => self.connect(id, &connect, now),
@@ -256,6 +268,13 @@ impl<A: Access> Broker<A> {
                 self.refuse(id, ConnectReturnCode::UnacceptableProtocolVersion, now);
             }
             Err(malformed) => self.close(id, CloseReason::Malformed(malformed), now),
+        }
+    }
+
+    /// A packet came that is not about connecting; between brokers that shows that the link is alive.
+    fn heard_from(&mut self, role: Role, now: Instant) {
+        if let Role::Broker(bridge) = role {
+            self.bridge_heard(bridge, now);
         }
     }
 
@@ -307,9 +326,12 @@ impl<A: Access> Broker<A> {
         if let Peer::Broker(bridge) = connection.peer {
             return self.bridge_closed(bridge, session, reason, now);
         }
-        let mut may_publish = true;
+        let (mut may_publish, mut reserved) = (true, false);
         if let (Some(session), Some(will)) = (&session, &connection.will) {
             may_publish = session.subject(&self.access).may(Wish::Write, will.message.topic());
+            reserved = will
+                .topic()
+                .is_some_and(|topic| topic.is_reserved() && !session.is_own_state(topic.as_str()));
         }
         if let Some(session) = session.filter(|session| session.durability == Durability::Persistent) {
             self.park(session);
@@ -322,7 +344,7 @@ impl<A: Access> Broker<A> {
             && let Some(topic) = will.topic()
             && reason != CloseReason::Disconnected
         {
-            if topic.is_reserved() {
+            if reserved {
                 return increment(&mut self.counters.reserved_topics);
             }
             if !may_publish {
@@ -423,6 +445,9 @@ fn admit(header: FixedHeader, role: Role, packet_size: u32) -> Result<Admission,
     } else if header.packet_type == PacketType::Publish && qos == Some(QoS::AtMostOnce) {
         // Nobody waits for an answer, so the connection need not suffer.
         Ok(Admission::Skip)
+    } else if header.packet_type == PacketType::Publish && matches!(role, Role::Broker(_)) {
+        // The other broker would send it again over the next link, and over every one after that.
+        Ok(Admission::Identify { limit: usize::try_from(packet_size).unwrap_or(usize::MAX) })
     } else {
         Err(CloseReason::PacketTooLong)
     }
