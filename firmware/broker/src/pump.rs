@@ -23,8 +23,8 @@ use crate::{
 };
 
 impl<A: Access> Broker<A> {
-    /// Hands out what waits and has room, beginning with another connection each time, so that the last ones get
-    /// their share of a room that is too small for all.
+    /// Hands out what waits and has room, beginning behind the connection that was the last to get something, so that
+    /// each gets its share of a room that is too small for all.
     pub(crate) fn pump(&mut self, now: Instant) {
         if !self.outbox.backlog {
             return;
@@ -33,9 +33,14 @@ impl<A: Access> Broker<A> {
         let Self { connections, outbox, retained, counters, access, bridges, room, turn, .. } = self;
         let mut round = Round { outbox, retained, counters, access, bridges, room };
         let mut backlog = false;
-        *turn = if *turn + 1 < connections.len() { *turn + 1 } else { 0 };
-        for connection in connections.round(*turn) {
+        let count = connections.len();
+        let first = (*turn).min(count);
+        for (place, connection) in connections.round(first).enumerate() {
+            let before = connection.unsent;
             backlog |= round.pump(connection, now) == Rest::Waits;
+            if connection.unsent > before {
+                *turn = (first + place + 1).checked_rem(count).unwrap_or(0);
+            }
         }
         self.outbox.backlog = backlog;
     }

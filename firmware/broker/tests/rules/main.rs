@@ -14,6 +14,8 @@ mod messages;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod pacing;
+#[cfg(test)]
 mod permissions;
 #[cfg(test)]
 mod refusal;
