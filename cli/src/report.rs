@@ -16,7 +16,7 @@ pub(crate) struct Report {
     pub(crate) device: DeviceReport,
     pub(crate) broker: BrokerReport,
     /// What the connection test found true.
-    pub(crate) checks: Vec<&'static str>,
+    pub(crate) checks: Vec<String>,
     /// From publish to receipt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) round_trip_ms: Option<f64>,

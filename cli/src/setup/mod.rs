@@ -5,6 +5,7 @@
 //! stage is a module, and this one only puts them in order.
 
 mod plan;
+mod test;
 mod watch;
 mod write;
 
@@ -112,7 +113,7 @@ pub(crate) fn run(given: &SetupArguments, screen: Screen, cancel: &Cancel) -> Re
         let instant = given.simulate && given.simulation.pace == Pace::Instant;
         let baud = if instant { u32::MAX } else { loader.expected_baud() };
         let speed = (loader.expected_loader(), baud);
-        Plan::new(port, firmware.as_ref(), (&config.name, length), speed, test_words(&answers))
+        Plan::new(port, firmware.as_ref(), (&config.name, length), speed, test::words(&answers))
     };
     if given.dry_run {
         let port =
@@ -144,7 +145,7 @@ impl Setup<'_> {
         let mut session = loader.connect(&self.device, &self.narrator, &mut events)?;
         let written = self.write(&mut session, firmware)?;
         let running = follow(session.into_console(), written.expected.clone(), &self.narrator)?;
-        let target = self.target(&running, &written.config);
+        let target = test::target(&self.answers, &running, &written.config);
         let passed = self.test(&target)?;
         let report = self.report(&written, &running, &target, passed);
         self.print(&report)?;
@@ -195,16 +196,6 @@ impl Setup<'_> {
         Ok(occupancy)
     }
 
-    fn target(&self, running: &Running, config: &model::Config) -> check::Target {
-        let host = running.address.map_or_else(|| "192.168.4.1".to_owned(), |address| address.to_string());
-        check::Target {
-            host,
-            port: running.mqtt_port.unwrap_or(config.broker.mqtt_port),
-            login: self.answers.login.clone(),
-            anonymous_refused: config.broker.anonymous == model::Anonymous::Refused,
-        }
-    }
-
     fn test(&self, target: &check::Target) -> Result<Passed, Failure> {
         let passed = self.narrator.step("test", "logging in as a user would", || {
             let passed = check::run(target)?;
@@ -240,7 +231,9 @@ impl Setup<'_> {
             config_sequence: sequence,
             heap_free: running.heap_free,
         };
-        let user = target.login.as_ref().map(|login| login.user.clone());
+        // A password that was saved belongs to this user, whoever was tested.
+        let saved = self.answers.login.as_ref().filter(|_| self.answers.generated);
+        let user = saved.or(target.login.as_ref()).map(|login| login.user.clone());
         let first = written.config.broker.users.first().map(|user| user.name.clone());
         let broker = BrokerReport {
             host: target.host.clone(),
@@ -329,15 +322,6 @@ fn confirm_off_mains(given: &SetupArguments, answers: &Answers, screen: Screen) 
         Ok(())
     } else {
         Err(wizard::WizardError::Declined.into())
-    }
-}
-
-fn test_words(answers: &Answers) -> String {
-    match &answers.login {
-        Some(login) => {
-            format!("log in as `{}`, publish, receive; a wrong password must be refused", login.user)
-        }
-        None => "a wrong password must be refused (no password is known here, only hashes)".to_owned(),
     }
 }
 

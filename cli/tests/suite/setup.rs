@@ -231,6 +231,45 @@ fn a_settings_file_with_secrets_that_others_can_read_is_warned_about() {
     assert!(run.stderr.starts_with("warning: other users can read `"), "{}", run.stderr);
 }
 
+/// Settings of a device in a network of its own; `rest` follows `[broker]`.
+fn hall(home: &Home, rest: &str) -> String {
+    let text = format!("name = \"hall\"\n[wifi]\nssid = \"home\"\nopen = true\n[broker]\n{rest}");
+    home.write("hall.toml", text)
+}
+
+const ANN: &str = "[[broker.users]]\nname = \"ann\"\npassword = \"sesame-of-ann\"\n\
+                   permissions = [{ pattern = \"house/#\", access = \"readwrite\" }]\n";
+
+#[test]
+fn a_user_with_permissions_is_logged_in_and_no_message_is_sent() {
+    let home = Home::new();
+    let settings = hall(&home, ANN);
+    let report = home.setup(&["--settings", &settings, "--json"]).json();
+    assert_eq!(
+        report["checks"],
+        serde_json::json!([
+            "login works; no message was sent, because the topics of `ann` are limited",
+            "a wrong password is refused",
+            "a client without a password is refused",
+        ])
+    );
+    assert!(report.get("round_trip_ms").is_none());
+    let plan = home.setup(&["--settings", &settings, "--dry-run", "--json"]).json();
+    assert_eq!(
+        plan["test"],
+        "log in as `ann`, whose topics are left alone; a wrong password must be refused"
+    );
+}
+
+#[test]
+fn a_user_who_may_do_everything_is_tested_rather_than_the_first_one() {
+    let home = Home::new();
+    let bob = "[[broker.users]]\nname = \"bob\"\npassword = \"sesame-of-bob\"\n";
+    let report = home.setup(&["--settings", &hall(&home, &format!("{ANN}{bob}")), "--json"]).json();
+    assert_eq!(report["checks"][0], "login, subscribe, publish and receive work");
+    assert_eq!(report["broker"]["user"], "bob");
+}
+
 #[test]
 fn damage_on_the_line_is_overcome() {
     let faults = [
