@@ -1,10 +1,15 @@
-//! The connection test: this computer logs in as a user would, with an MQTT client that is not ours.
+//! The connection test: this computer logs in as a user would, with clients that are not ours.
 //!
-//! It proves four things: the user can log in, a message comes back to its subscriber unchanged, a wrong password
-//! is refused, and so is no password where anonymous clients are. A user with permissions only logs in: every topic
-//! they may write to is one that somebody uses.
+//! It proves that the user can log in, a message comes back to its subscriber unchanged, a wrong password is refused,
+//! so is no password where anonymous clients are, and that all this can be had over WebSocket where that has a port.
+//! A user with permissions only logs in: every topic they may write to is one that somebody uses.
 
-use std::time::{Duration, Instant};
+mod websocket;
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use espbroker_config::secret::Secret;
 use rumqttc::{
@@ -30,6 +35,8 @@ pub(crate) struct Target {
     pub(crate) host: String,
     /// MQTT port.
     pub(crate) port: u16,
+    /// Port of MQTT over WebSocket; `None` where it is off.
+    pub(crate) websocket_port: Option<u16>,
     /// `None` when only hashes are known.
     pub(crate) login: Option<Login>,
     /// Whether that user may publish and subscribe to everything, and so to a topic that nobody else uses.
@@ -77,6 +84,30 @@ pub(crate) enum CheckError {
         #[source]
         source: Box<ConnectionError>,
     },
+    /// Nothing answers on the WebSocket port.
+    #[error("nothing answers at `{url}`")]
+    WebSocketClosed {
+        url: String,
+        #[source]
+        source: io::Error,
+    },
+    /// What answers there does not speak WebSocket, or no MQTT in it.
+    #[error("no MQTT over WebSocket at `{url}`")]
+    NotWebSocket {
+        url: String,
+        #[source]
+        source: Box<tungstenite::Error>,
+    },
+    /// The connection over WebSocket broke in the middle.
+    #[error("the connection over WebSocket broke while waiting for {waiting_for}")]
+    WebSocketBroken {
+        waiting_for: &'static str,
+        #[source]
+        source: Box<tungstenite::Error>,
+    },
+    /// The answer over WebSocket is something else.
+    #[error("the answer over WebSocket is no CONNACK")]
+    NotMqtt,
 }
 
 /// Runs the whole test.
@@ -107,6 +138,9 @@ pub(crate) fn run(target: &Target) -> Result<Passed, CheckError> {
         must_refuse(target, None, &suffix, "a client without a password")?;
         checks.push("a client without a password is refused".to_owned());
     }
+    if let Some(port) = target.websocket_port {
+        checks.push(websocket::run(target, port, &suffix)?);
+    }
     Ok(Passed { checks, round_trip })
 }
 
@@ -116,8 +150,12 @@ fn unique() -> String {
         .map_or_else(|_| std::process::id().to_string(), |bytes| format!("{:08x}", u32::from_le_bytes(bytes)))
 }
 
+fn client_id(suffix: &str) -> String {
+    format!("espbroker-check-{suffix}")
+}
+
 fn connect(target: &Target, login: Option<&Login>, suffix: &str) -> (Client, Connection) {
-    let mut options = MqttOptions::new(format!("espbroker-check-{suffix}"), target.host.clone(), target.port);
+    let mut options = MqttOptions::new(client_id(suffix), target.host.clone(), target.port);
     options.set_keep_alive(Duration::from_secs(30));
     if let Some(login) = login {
         options.set_credentials(login.user.clone(), login.password.expose().clone());
@@ -152,15 +190,17 @@ fn wait<T>(
 
 fn broken(target: &Target, waiting_for: &'static str, error: ConnectionError) -> CheckError {
     match &error {
-        ConnectionError::ConnectionRefused(code) => CheckError::Refused {
-            user: target.login.as_ref().map(|login| login.user.clone()).unwrap_or_default(),
-            reason: refusal_words(*code),
-        },
+        ConnectionError::ConnectionRefused(code) => refused(target, refusal_words(*code)),
         ConnectionError::Io(_) if waiting_for == CONNACK => {
             CheckError::Unreachable { host: target.host.clone(), port: target.port, source: Box::new(error) }
         }
         _ => CheckError::Broken { waiting_for, source: Box::new(error) },
     }
+}
+
+fn refused(target: &Target, reason: &'static str) -> CheckError {
+    let user = target.login.as_ref().map(|login| login.user.clone()).unwrap_or_default();
+    CheckError::Refused { user, reason }
 }
 
 const CONNACK: &str = "CONNACK";

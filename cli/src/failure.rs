@@ -417,11 +417,17 @@ impl Explain for StartUpError {
                 no("the access point takes no more devices: restart it, or remove some")
             }
             Self::NotJoined { .. } => no("move the device closer to the access point, and try again"),
-            Self::PortNotOpen { reason: ListenFailure::InUse, .. } => no(
+            Self::PortNotOpen { reason: ListenFailure::InUse, service: Service::Mqtt, .. } => no(
                 "another program has this port (a mosquitto?): stop it, or choose another with --mqtt-port",
+            ),
+            Self::PortNotOpen { reason: ListenFailure::InUse, service: Service::WebSocket, .. } => no(
+                "another program has this port: stop it, or choose another websocket_port in the settings file",
             ),
             Self::PortNotOpen { reason: ListenFailure::NotSupported, service, .. } => {
                 no(format!("this firmware does not serve {service} yet: leave its port out of the settings"))
+            }
+            Self::PortNotOpen { service: Service::WebSocket, .. } => {
+                no("choose another websocket_port in the settings file")
             }
             Self::PortNotOpen { .. } => no("choose another port with --mqtt-port"),
             Self::AccessPointInstead => {
@@ -451,7 +457,14 @@ impl Explain for CheckError {
                 "the device is on the Wi-Fi; is this computer on the same network, and does the access point let its \
                  clients see each other (no guest network, no client isolation)?",
             ),
-            Self::Silent { .. } | Self::Broken { .. } => {
+            Self::WebSocketClosed { .. } => no(
+                "MQTT over TCP works, so this may be a firewall between here and the device; websocket_port chooses \
+                 another port, and 0 turns WebSocket off",
+            ),
+            Self::NotWebSocket { .. } | Self::NotMqtt => no(
+                "does something between here and the device answer for it, a proxy? Else please report this",
+            ),
+            Self::Silent { .. } | Self::Broken { .. } | Self::WebSocketBroken { .. } => {
                 no("move the device closer to the access point, and run setup again")
             }
             Self::Refused { .. } => {

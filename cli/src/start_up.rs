@@ -33,6 +33,8 @@ pub(crate) struct Running {
     pub(crate) address: Option<IpAddr>,
     /// Port of MQTT over TCP.
     pub(crate) mqtt_port: Option<u16>,
+    /// Port of MQTT over WebSocket.
+    pub(crate) websocket_port: Option<u16>,
     /// Firmware version.
     pub(crate) version: Option<String>,
     /// Bytes of heap left.
@@ -151,6 +153,9 @@ impl StartUp {
                 self.running.address = Some(*ip);
             }
             Status::Listening { service: Service::Mqtt, port } => self.running.mqtt_port = Some(*port),
+            Status::Listening { service: Service::WebSocket, port } => {
+                self.running.websocket_port = Some(*port);
+            }
             Status::ListenFailed { service, port, reason } => {
                 return Err(StartUpError::PortNotOpen { service: *service, port: *port, reason: *reason });
             }

@@ -36,9 +36,11 @@ fn known(user: &UserSettings) -> Option<Tester> {
 /// What is tested on a device that runs with `config`.
 pub(super) fn target(answers: &Answers, running: &Running, config: &model::Config) -> Target {
     let tester = tester(answers);
+    let websocket_port = running.websocket_port.unwrap_or(config.broker.websocket_port);
     Target {
         host: running.address.map_or_else(|| "192.168.4.1".to_owned(), |address| address.to_string()),
         port: running.mqtt_port.unwrap_or(config.broker.mqtt_port),
+        websocket_port: (websocket_port != 0).then_some(websocket_port),
         sends_message: tester.as_ref().is_some_and(|tester| tester.unlimited),
         login: tester.map(|tester| tester.login),
         anonymous_refused: config.broker.anonymous == model::Anonymous::Refused,

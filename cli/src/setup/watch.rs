@@ -128,8 +128,10 @@ fn narrate(status: &Status, narrator: &Narrator, start_up: &StartUp, joining: &m
 fn reached(running: &Running) -> String {
     let address = running.address.map_or_else(|| "no address".to_owned(), |address| address.to_string());
     let port = running.mqtt_port.map_or_else(String::new, |port| format!(", MQTT on port {port}"));
+    let websocket =
+        running.websocket_port.map_or_else(String::new, |port| format!(", WebSocket on port {port}"));
     let heap = running.heap_free.map_or_else(String::new, |heap| format!(", {heap} bytes of heap free"));
-    format!("{address}{port}{heap}")
+    format!("{address}{port}{websocket}{heap}")
 }
 
 /// Starts a silent device once more and listens to its boot ROM instead, to say why it is silent.

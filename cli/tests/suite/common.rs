@@ -106,7 +106,7 @@ impl Home {
         settings.add_filter(r"process \d+", "process [PID]");
         settings.add_filter(r"127\.0\.0\.1:\d+", "127.0.0.1:[PORT]");
         settings.add_filter(r"-p \d+", "-p [PORT]");
-        settings.add_filter(r"(MQTT port:|MQTT on port) \d+", "$1 [PORT]");
+        settings.add_filter(r"(MQTT port:|MQTT on port|WebSocket on port) \d+", "$1 [PORT]");
         settings.add_filter(r"\d+ bytes of heap", "[HEAP] bytes of heap");
         settings.add_filter(r" +\d+\.\d s\b", " [TIME]");
         settings.add_filter(&env!("CARGO_PKG_VERSION").replace('.', r"\."), "[VERSION]");

@@ -1,6 +1,11 @@
 //! `setup` on a device that works: what it does, what it tells, and what it leaves alone.
 
-use std::{fs, io::Write as _, process::Stdio};
+use std::{
+    fs,
+    io::Write as _,
+    net::{Ipv4Addr, TcpListener},
+    process::Stdio,
+};
 
 use espbroker_config::{
     model::{Access, Permission},
@@ -268,6 +273,42 @@ fn a_user_who_may_do_everything_is_tested_rather_than_the_first_one() {
     let report = home.setup(&["--settings", &hall(&home, &format!("{ANN}{bob}")), "--json"]).json();
     assert_eq!(report["checks"][0], "login, subscribe, publish and receive work");
     assert_eq!(report["broker"]["user"], "bob");
+}
+
+#[test]
+fn a_websocket_port_is_tested_with_a_password_and_where_none_is_known() {
+    let home = Home::new();
+    let port = free_port();
+    let address = format!("ws://127.0.0.1:{port}/mqtt");
+    let checked = |users: &str| {
+        let settings = hall(&home, &format!("websocket_port = {port}\n{users}"));
+        let report = home.setup(&["--settings", &settings, "--json"]).json();
+        report["checks"].as_array().unwrap().last().unwrap().as_str().unwrap().to_owned()
+    };
+    let hash = "$7$101$c2FsdHNhbHRzYWx0$W4Clyu8UOV6DqM3yFzxhhqvQ9Ro/ZImu0/gdQmeMsdb7IEVqj7TZ/iNIbZK33AEmS3CVut8EKU5zmL3iByxRdg==";
+    let hashed = format!("[[broker.users]]\nname = \"ann\"\npassword_hash = \"{hash}\"\n");
+    let cases = [
+        (String::new(), "login over WebSocket works"),
+        (ANN.to_owned(), "login over WebSocket works"),
+        (hashed.clone(), "a client without a password is refused over WebSocket"),
+        (format!("anonymous = true\n{hashed}"), "a client is let in over WebSocket"),
+    ];
+    for (users, words) in cases {
+        assert_eq!(checked(&users), format!("{words}: {address}"));
+    }
+}
+
+#[test]
+fn a_websocket_port_that_is_taken_is_named_as_such() {
+    let home = Home::new();
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let settings = hall(&home, &format!("websocket_port = {port}\n"));
+    let run = home.setup(&["--settings", &settings, "-q"]);
+    assert_eq!(run.code, 1);
+    let error = format!("error: the device cannot open its WebSocket port: {port} is in use\n");
+    assert!(run.stderr.starts_with(&error), "{}", run.stderr);
+    assert!(run.stderr.contains("choose another websocket_port"), "{}", run.stderr);
 }
 
 #[test]
