@@ -494,6 +494,7 @@ impl Explain for SetupError {
                 unable("use fewer users, permissions, bridges or topics, or shorter ones")
             }
             Self::SavePassword { .. } => unable("give your own password with --user and --password-file"),
+            Self::NotBridged { failed } => no(not_bridged_hint(failed)),
             Self::Stopped => (Exit::Stopped, Some(RERUN.to_owned())),
         }
     }
@@ -537,10 +538,25 @@ impl Explain for BrokerError {
     }
 }
 
+/// The device is as it should be; what its bridges need is a matter of settings.
+fn not_bridged_hint(failed: &[(String, BridgeReason)]) -> String {
+    let mut hints: Vec<&str> = Vec::new();
+    for (_, reason) in failed {
+        let hint = bridge_hint(*reason);
+        if !hints.contains(&hint) {
+            hints.push(hint);
+        }
+    }
+    format!(
+        "{}. All else is done, and the broker runs; `espbroker config write` changes settings without flashing",
+        hints.join("; ")
+    )
+}
+
 /// What to do about a bridge that has failed; it goes on trying unless that makes no sense.
 pub(crate) const fn bridge_hint(reason: BridgeReason) -> &'static str {
     match reason {
-        BridgeReason::NameNotFound => "check the bridge's host letter by letter, and this computer's DNS",
+        BridgeReason::NameNotFound => "check the bridge's host letter by letter, and the network's DNS",
         BridgeReason::Refused => "check the bridge's port, and whether the other broker runs",
         BridgeReason::Unreachable | BridgeReason::TimedOut => {
             "check the bridge's host, and whether a firewall is in the way"

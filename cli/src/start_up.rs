@@ -2,12 +2,13 @@
 //!
 //! Pure: lines go in, a verdict comes out; who reads the serial port and for how long is decided elsewhere.
 
+use std::{collections::BTreeMap, net::IpAddr};
+
 use espbroker_config::slots::Slot;
 use espbroker_node::status::{
-    AccessPointState, ConfigChoice, ImageCheck, ListenFailure, Mode, Service, SlotName, Status, WifiReason,
-    WifiState,
+    AccessPointState, BridgeReason, BridgeReport, ConfigChoice, ImageCheck, ListenFailure, Mode, Service,
+    SlotName, Status, WifiReason, WifiState,
 };
-use std::net::IpAddr;
 
 /// Starts without reaching `ready` after which the device is said to be crashing.
 const STARTS_MAX: u32 = 3;
@@ -41,6 +42,8 @@ pub(crate) struct Running {
     pub(crate) heap_free: Option<u32>,
     /// The device's own access point, when that is where it is reached.
     pub(crate) access_point: Option<Vec<u8>>,
+    /// What was said last of each bridge, by name; most say nothing before the device is ready.
+    pub(crate) bridges: BTreeMap<String, BridgeReport>,
     /// The image in flash was measured by the device and is the one that was written.
     pub(crate) image_verified: bool,
     /// The config in use is the one that was written.
@@ -158,6 +161,9 @@ impl StartUp {
             }
             Status::ListenFailed { service, port, reason } => {
                 return Err(StartUpError::PortNotOpen { service: *service, port: *port, reason: *reason });
+            }
+            Status::Bridge { name, report } => {
+                self.running.bridges.insert(name.clone(), *report);
             }
             Status::Heap { free, .. } => self.running.heap_free = Some(*free),
             Status::Ready { mode: Mode::AccessPoint } if self.expected.station => {
@@ -281,6 +287,26 @@ pub(crate) const fn wifi_words(reason: WifiReason) -> &'static str {
         WifiReason::SignalLost => "the access point fell silent",
         WifiReason::NoAnswer => "the access point does not answer",
         WifiReason::Other => "the access point refuses the device",
+    }
+}
+
+/// Why a bridge is not connected, for people.
+pub(crate) const fn bridge_words(reason: BridgeReason) -> &'static str {
+    match reason {
+        BridgeReason::NameNotFound => "its host's name has no address",
+        BridgeReason::Refused => "nothing listens on its host's port",
+        BridgeReason::Unreachable => "there is no way to its host",
+        BridgeReason::TimedOut => "its host does not answer",
+        BridgeReason::ConnectionLost => "the connection was lost",
+        BridgeReason::NoAnswer => "the other broker hangs up before it lets the bridge in",
+        BridgeReason::ProtocolViolated => "the answer is not MQTT",
+        BridgeReason::ProtocolRefused => "the other broker does not speak MQTT 3.1.1",
+        BridgeReason::IdentifierRejected => "the other broker refuses its client id",
+        BridgeReason::ServerUnavailable => "the other broker has no room",
+        BridgeReason::BadCredentials => "wrong user name or password",
+        BridgeReason::NotAuthorized => "the other broker does not allow it",
+        BridgeReason::TlsNotSupported => "this firmware cannot encrypt yet",
+        BridgeReason::Other => "the device gives no reason",
     }
 }
 

@@ -185,6 +185,7 @@ mod tests {
     fn websocket(answers: Vec<Message>) -> impl FnOnce(TcpStream) {
         use tungstenite::handshake::server::{Request, Response};
         move |stream| {
+            #[expect(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
             let choose = |_: &Request, mut response: Response| {
                 response.headers_mut().insert("Sec-WebSocket-Protocol", "mqtt".parse().unwrap());
                 Ok(response)

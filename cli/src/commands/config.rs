@@ -97,7 +97,7 @@ fn write(given: &ConfigWriteArguments, context: &Context) -> Result<(), Failure>
         agree_to_lose(occupancy.newer_settings().into_iter().collect(), given.yes, context.screen)?;
         let written = write_config(&mut session, &occupancy, &config, narrator)?;
         let expected = Expected { image: None, config: Some(written), station: config.wifi.is_some() };
-        follow(session.into_console(), expected, narrator)?;
+        follow(&mut session.into_console(), expected, narrator)?;
         Ok(())
     })
 }

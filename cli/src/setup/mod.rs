@@ -1,9 +1,10 @@
 //! `setup`: from answers to a tested broker.
 //!
 //! `arguments + file + questions -> Answers -> Plan -> Session -> DeviceInfo -> Occupancy -> image and config in flash
-//! -> Running -> Passed -> Report`. Everything that can be refused is refused before the first sector is erased; each
+//! -> Running -> Passed -> Bridges -> Report`. Everything that can be refused is refused before the first sector is erased; each
 //! stage is a module, and this one only puts them in order.
 
+mod bridges;
 mod plan;
 mod test;
 mod watch;
@@ -12,7 +13,10 @@ mod write;
 use std::path::PathBuf;
 
 use espbroker_config::{codec::EncodeError, image::Target, model, slots};
-use espbroker_flasher::{FlasherError, Session, cancel::Cancel, event::Event, identify::DeviceInfo};
+use espbroker_flasher::{
+    FlasherError, Session, boot::Console, cancel::Cancel, event::Event, identify::DeviceInfo,
+};
+use espbroker_node::status::BridgeReason;
 
 pub(crate) use plan::image_region;
 pub(crate) use watch::{follow, measured};
@@ -33,9 +37,10 @@ use crate::{
     screen::Screen,
     settings::{find_profile, not_yet},
     simulation::{self, Access},
-    start_up::{Expected, Running},
+    start_up::{Expected, Running, bridge_words},
     wizard,
 };
+use bridges::{Bridges, quoted};
 use plan::Plan;
 
 /// Why a set-up ends before it is done, apart from the errors of its stages.
@@ -57,6 +62,8 @@ pub(crate) enum SetupError {
         #[source]
         source: std::io::Error,
     },
+    #[error("{}", not_bridged(failed))]
+    NotBridged { failed: Vec<(String, BridgeReason)> },
     #[error("stopped")]
     Stopped,
 }
@@ -113,7 +120,7 @@ pub(crate) fn run(given: &SetupArguments, screen: Screen, cancel: &Cancel) -> Re
         let instant = given.simulate && given.simulation.pace == Pace::Instant;
         let baud = if instant { u32::MAX } else { loader.expected_baud() };
         let speed = (loader.expected_loader(), baud);
-        Plan::new(port, firmware.as_ref(), (&config.name, length), speed, test::words(&answers))
+        Plan::new(port, firmware.as_ref(), (&config.name, length), speed, test::words(&answers, &config))
     };
     if given.dry_run {
         let port =
@@ -144,13 +151,22 @@ impl Setup<'_> {
         let mut events = |event: Event| self.narrator.event(event);
         let mut session = loader.connect(&self.device, &self.narrator, &mut events)?;
         let written = self.write(&mut session, firmware)?;
-        let running = follow(session.into_console(), written.expected.clone(), &self.narrator)?;
+        let mut console = session.into_console();
+        let running = follow(&mut console, written.expected.clone(), &self.narrator)?;
         let target = test::target(&self.answers, &running, &written.config);
-        let passed = self.test(&target)?;
+        let mut passed = self.test(&target)?;
+        let bridges = self.bridges(console, &running, &written.config)?;
+        passed.checks.extend(bridges.connected().map(|name| format!("bridge `{name}` is connected")));
         let report = self.report(&written, &running, &target, passed);
         self.print(&report)?;
+        let failed = bridges.failed();
+        let verdict = if failed.is_empty() { Ok(()) } else { Err(SetupError::NotBridged { failed }) };
+        if let (Err(error), true) = (&verdict, self.given.hold) {
+            // The error itself is printed when all is over.
+            self.screen.warning(error.to_string());
+        }
         self.hold();
-        Ok(())
+        Ok(verdict?)
     }
 
     /// Identify, preflight, flash, configure.
@@ -203,6 +219,24 @@ impl Setup<'_> {
             Ok::<_, check::CheckError>((passed, result))
         })?;
         if self.cancel.is_cancelled() { Err(SetupError::Stopped.into()) } else { Ok(passed) }
+    }
+
+    /// Waits for the bridges, and lets go of the port, which nobody reads any more.
+    fn bridges(
+        &self,
+        mut console: Console<'_>,
+        running: &Running,
+        config: &model::Config,
+    ) -> Result<Bridges, Failure> {
+        let mut bridges = Bridges::new(config, running);
+        bridges.wait(&mut console, &self.narrator)?;
+        if bridges.undecided().next().is_some() {
+            self.screen.warning(format!(
+                "not known yet whether these bridges connect: {}; `espbroker monitor` shows what becomes of them",
+                quoted(bridges.undecided())
+            ));
+        }
+        Ok(bridges)
     }
 
     /// Saves a generated password where only this user can read it.
@@ -275,6 +309,14 @@ impl Setup<'_> {
             simulation::hold(device, self.cancel);
         }
     }
+}
+
+/// One sentence on all bridges that have failed.
+fn not_bridged(failed: &[(String, BridgeReason)]) -> String {
+    let words = |(name, reason): &(String, BridgeReason)| {
+        format!("bridge `{name}` is not connected: {}", bridge_words(*reason))
+    };
+    failed.iter().map(words).collect::<Vec<_>>().join("; ")
 }
 
 /// What a new config starts from: defaults, with the admin key that the device has, so that remote access survives a

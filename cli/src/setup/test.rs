@@ -2,6 +2,7 @@
 
 use espbroker_config::{model, secret::Secret};
 
+use super::bridges::{able, quoted};
 use crate::{
     answers::Answers,
     check::{Login, Target},
@@ -48,8 +49,8 @@ pub(super) fn target(answers: &Answers, running: &Running, config: &model::Confi
 }
 
 /// The test for people, before it begins.
-pub(super) fn words(answers: &Answers) -> String {
-    match tester(answers) {
+pub(super) fn words(answers: &Answers, config: &model::Config) -> String {
+    let mut words = match tester(answers) {
         Some(Tester { login, unlimited: true }) => {
             format!("log in as `{}`, publish, receive; a wrong password must be refused", login.user)
         }
@@ -60,5 +61,14 @@ pub(super) fn words(answers: &Answers) -> String {
             )
         }
         None => "a wrong password must be refused (no password is known here, only hashes)".to_owned(),
+    };
+    if config.broker.websocket_port != 0 {
+        words.push_str("; the same log-in over WebSocket");
     }
+    let bridges = quoted(able(config));
+    if !bridges.is_empty() {
+        words.push_str("; the bridges must connect: ");
+        words.push_str(&bridges);
+    }
+    words
 }

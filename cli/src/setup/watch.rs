@@ -24,16 +24,16 @@ const FIRST_WORD_TIMEOUT: Duration = Duration::from_secs(8);
 const USER_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// How long a device may say nothing before it is asked; a lost byte may have taken its last word.
-const QUIET: Duration = Duration::from_secs(3);
+pub(super) const QUIET: Duration = Duration::from_secs(3);
 
 /// How often it is asked.
 const QUESTIONS: u32 = 5;
 
 /// The firmware's console command that makes it repeat all status lines.
-const QUESTION: &[u8] = b"status\r\n";
+pub(super) const QUESTION: &[u8] = b"status\r\n";
 
 /// How long one wait for a line is.
-const SLICE: Duration = Duration::from_millis(100);
+pub(super) const SLICE: Duration = Duration::from_millis(100);
 
 /// Resets the device into its firmware and follows it, as the steps `boot` and `join`.
 ///
@@ -41,7 +41,7 @@ const SLICE: Duration = Duration::from_millis(100);
 ///
 /// The port's, or what the device says it could not do.
 pub(crate) fn follow(
-    mut console: Console<'_>,
+    console: &mut Console<'_>,
     expected: Expected,
     narrator: &Narrator,
 ) -> Result<Running, Failure> {
@@ -83,29 +83,29 @@ pub(crate) fn follow(
         }
     }
     if !spoken && !by_user {
-        explain_silence(&mut console, narrator)?;
+        explain_silence(console, narrator)?;
     }
     Err(start_up.timed_out(patience.limit.as_secs()).into())
 }
 
 /// Time that is left, by two clocks: a simulated port waits without any time passing here, and a port on which bytes
 /// never end does not wait.
-struct Patience {
+pub(super) struct Patience {
     limit: Duration,
     begun: Instant,
     waited: Duration,
 }
 
 impl Patience {
-    fn new(limit: Duration) -> Self {
+    pub(super) fn new(limit: Duration) -> Self {
         Self { limit, begun: Instant::now(), waited: Duration::ZERO }
     }
 
-    fn waited(&mut self, time: Duration) {
+    pub(super) fn waited(&mut self, time: Duration) {
         self.waited += time;
     }
 
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.waited.max(self.begun.elapsed()) >= self.limit
     }
 }

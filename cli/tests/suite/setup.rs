@@ -2,9 +2,10 @@
 
 use std::{
     fs,
-    io::Write as _,
+    io::{Read as _, Write as _},
     net::{Ipv4Addr, TcpListener},
     process::Stdio,
+    thread,
 };
 
 use espbroker_config::{
@@ -13,7 +14,7 @@ use espbroker_config::{
 };
 
 use crate::{
-    common::{Home, Run, SETUP, free_port, in_parallel, mode},
+    common::{Home, Run, SETUP, free_port, in_parallel, interrupt, mode},
     settings::{FULL, active},
 };
 
@@ -259,10 +260,12 @@ fn a_user_with_permissions_is_logged_in_and_no_message_is_sent() {
         ])
     );
     assert!(report.get("round_trip_ms").is_none());
-    let plan = home.setup(&["--settings", &settings, "--dry-run", "--json"]).json();
+    let more = format!("websocket_port = 1\n{ANN}{}{}", bridge("cloud", 1), bridge("attic", 1));
+    let plan = home.setup(&["--settings", &hall(&home, &more), "--dry-run", "--json"]).json();
     assert_eq!(
         plan["test"],
-        "log in as `ann`, whose topics are left alone; a wrong password must be refused"
+        "log in as `ann`, whose topics are left alone; a wrong password must be refused; the same log-in over \
+         WebSocket; the bridges must connect: `cloud`, `attic`"
     );
 }
 
@@ -309,6 +312,92 @@ fn a_websocket_port_that_is_taken_is_named_as_such() {
     let error = format!("error: the device cannot open its WebSocket port: {port} is in use\n");
     assert!(run.stderr.starts_with(&error), "{}", run.stderr);
     assert!(run.stderr.contains("choose another websocket_port"), "{}", run.stderr);
+}
+
+/// A broker that answers every CONNECT with this return code, and no more; its port.
+fn other_broker(code: u8) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let mut open = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            assert!(stream.read(&mut [0; 512]).unwrap() > 0);
+            stream.write_all(&[0x20, 2, 0, code]).unwrap();
+            open.push(stream);
+        }
+    });
+    port
+}
+
+/// A bridge to this computer.
+fn bridge(name: &str, port: u16) -> String {
+    format!(
+        "[[bridges]]\nname = \"{name}\"\nhost = \"127.0.0.1\"\nport = {port}\ntls = false\n\
+         [[bridges.topics]]\npattern = \"sensors/#\"\ndirection = \"out\"\n"
+    )
+}
+
+#[test]
+fn a_bridge_that_connects_is_among_the_checks() {
+    let home = Home::new();
+    let settings = hall(&home, &(bridge("cloud", other_broker(0)) + &bridge("attic", other_broker(0))));
+    let report = home.setup(&["--settings", &settings, "--json"]).json();
+    let checks: Vec<&str> =
+        report["checks"].as_array().unwrap().iter().map(|check| check.as_str().unwrap()).collect();
+    assert_eq!(checks[3..], ["bridge `attic` is connected", "bridge `cloud` is connected"]);
+    assert_eq!(report["steps"].as_array().unwrap().last().unwrap()["name"], "bridges");
+}
+
+#[test]
+fn a_bridge_that_is_refused_fails_the_set_up_of_a_device_that_works_otherwise() {
+    let home = Home::new();
+    let settings = hall(&home, &bridge("cloud", other_broker(4)));
+    let run = home.setup(&["--settings", &settings, "--flash", "flash.bin"]);
+    let _guard = home.settled().bind_to_scope();
+    insta::assert_snapshot!("bridge_refused", run.verdict());
+    let json = home.setup(&["--settings", &settings, "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((json.code, report["checks"].as_array().unwrap().len()), (1, 3));
+}
+
+#[test]
+fn every_bridge_that_has_failed_is_named_with_its_reason() {
+    let home = Home::new();
+    let bridges =
+        [bridge("attic", free_port()), bridge("cloud", other_broker(5)), bridge("hall", other_broker(0))];
+    let settings = hall(&home, &bridges.concat());
+    let run = home.setup(&["--settings", &settings, "-q"]);
+    insta::assert_snapshot!(run.verdict(), @"
+    exit 1
+    error: bridge `attic` is not connected: nothing listens on its host's port; bridge `cloud` is not connected: the other broker does not allow it
+
+    hint: check the bridge's port, and whether the other broker runs; check user and password of the bridge, and what the other broker allows this user. All else is done, and the broker runs; `espbroker config write` changes settings without flashing
+    ");
+}
+
+#[test]
+fn a_bridge_with_tls_is_not_waited_for() {
+    let home = Home::new();
+    let settings = hall(&home, &bridge("cloud", free_port()).replace("tls = false", "tls = true"));
+    let run = home.setup(&["--settings", &settings, "--json"]);
+    assert_eq!(run.json()["checks"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn ctrl_c_ends_the_wait_for_a_bridge() {
+    let home = Home::new();
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let settings = hall(&home, &bridge("cloud", silent.local_addr().unwrap().port()));
+    let port = free_port().to_string();
+    let arguments = ["--settings", &settings, "--mqtt-port", &port, "-q"];
+    let child =
+        home.command(&[&SETUP, arguments.as_slice()].concat()).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut stream, _) = silent.accept().unwrap();
+    assert!(stream.read(&mut [0; 512]).unwrap() > 0);
+    interrupt(child.id());
+    let run = Run::from(child.wait_with_output().unwrap());
+    assert_eq!(run.code, 130, "{}", run.stderr);
 }
 
 #[test]
