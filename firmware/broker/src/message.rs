@@ -12,15 +12,28 @@ use crate::bytes::{Bytes, encode_shared};
 /// Bytes that a message takes beside its packet: the two counts of the sharing.
 pub(crate) const OVERHEAD: usize = size_of::<[usize; 2]>();
 
+/// Bytes of the longest packet that a message may be kept as: positions in it have two bytes.
+const LENGTH_MAX: usize = 65_535;
+
 /// Topic and payload, shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message(Rc<[u8]>);
 
 impl Message {
-    /// `None` for a message that does not fit in a control packet.
+    /// `None` for a message that does not fit.
     pub(crate) fn new(topic: TopicName<'_>, payload: &[u8]) -> Option<Self> {
         let publish = Publish { topic, payload, retain: false, delivery: Delivery::AtMostOnce };
-        encode_shared(&Packet::Publish(publish)).ok().map(Self)
+        if Self::fits(topic, payload) {
+            encode_shared(&Packet::Publish(publish)).ok().map(Self)
+        } else {
+            None
+        }
+    }
+
+    /// Is it short enough, as every message from a client is. Over a bridge its topic may have become longer.
+    pub(crate) const fn fits(topic: TopicName<'_>, payload: &[u8]) -> bool {
+        // Of so long a packet the fixed header has four bytes, the topic's length two.
+        topic.as_str().len() + payload.len() + 6 <= LENGTH_MAX
     }
 
     /// The whole packet for QoS 0 without RETAIN.
@@ -88,6 +101,15 @@ mod tests {
             assert_eq!(head.len() + tail.len(), 2 + message.size());
             assert!(message.packet().ends_with(&payload));
         }
+    }
+
+    #[test]
+    fn a_message_too_long_for_positions_of_two_bytes_is_none() {
+        let topic = TopicName::new("t").unwrap();
+        let longest = vec![7; 65_535 - 7];
+        let message = Message::new(topic, &longest).unwrap();
+        assert_eq!((message.packet().len(), message.parts().1.len()), (65_535, longest.len()));
+        assert!(Message::new(topic, &[&longest[..], &[7]].concat()).is_none());
     }
 
     #[test]
