@@ -281,7 +281,7 @@ impl<A: Access> Broker<A> {
     fn sent(&mut self, id: ConnectionId, bytes: usize, now: Instant) {
         let Self { connections, outbox, .. } = self;
         if bytes > 0
-            && let Some(connection) = connections.get_mut(id)
+            && let Some(connection) = connections.next_mut(id)
         {
             outbox.sent(connection, bytes, now);
         }

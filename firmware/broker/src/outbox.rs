@@ -1,6 +1,8 @@
 //! [`Outbox`]: outputs in their order, and the bounds on what the network below holds.
+//!
+//! A message that goes to many connections is one entry here, and two bytes for each of them.
 
-use alloc::collections::VecDeque;
+use alloc::{collections::VecDeque, vec::Vec};
 
 use espbroker_mqtt::{FixedHeader, PacketId, PacketType, QoS};
 
@@ -8,7 +10,8 @@ use crate::{
     bridges::bit,
     bytes::{Bytes, INLINE},
     connection::{Connection, Peer},
-    event::Output,
+    counters::{Counters, add},
+    event::{ConnectionId, Output},
     message::Message,
     settings::{ANSWER_BYTES, Network, STALL_TIME, STALL_TIME_IN_NEED, Settings},
     time::Instant,
@@ -16,12 +19,32 @@ use crate::{
     websocket::WebSocket,
 };
 
-/// Outputs for which room is kept while there are none.
+/// Entries for which room is kept while there are none.
 const KEPT: usize = 8;
+
+/// What is to be polled.
+enum Entry {
+    Output(Output),
+    FanOut(FanOut),
+}
+
+/// A message for so many of [`Outbox::recipients`], at least one.
+struct FanOut {
+    message: Message,
+    recipients: usize,
+}
 
 /// Outputs to be polled, and when to look at the time again.
 pub(crate) struct Outbox {
-    queue: VecDeque<Output>,
+    queue: VecDeque<Entry>,
+    /// The fan-out that is before the queue, of which something was polled already.
+    fan_out: Option<FanOut>,
+    /// Connections that a message goes to, for one fan-out after the other.
+    recipients: Vec<ConnectionId>,
+    /// How many of them had theirs.
+    served: usize,
+    /// As many recipients as one message can have, for which room is kept.
+    clients: usize,
     network: Bounds,
     /// Bytes that the network holds for all connections, as [`Network::in_flight`] counts them.
     in_flight: usize,
@@ -66,6 +89,10 @@ impl Outbox {
         let longest = size(window).max(size(settings.packet_size));
         Self {
             queue: VecDeque::with_capacity(KEPT),
+            fan_out: None,
+            recipients: Vec::with_capacity(usize::from(settings.clients)),
+            served: 0,
+            clients: usize::from(settings.clients),
             network: Bounds {
                 window: size(window),
                 in_flight: size(in_flight),
@@ -124,7 +151,7 @@ impl Outbox {
     pub(crate) fn send(&mut self, connection: &mut Connection, bytes: Bytes, now: Instant) {
         let length = bytes.len();
         self.note(connection, length, now);
-        self.queue.push_back(Output::Send { connection: connection.id, bytes });
+        self.push(Output::Send { connection: connection.id, bytes });
     }
 
     /// Counts bytes that are handed out.
@@ -143,29 +170,39 @@ impl Outbox {
         self.bytes_sent += u64::try_from(length).unwrap_or(0);
     }
 
-    /// Hands out a message of QoS 0 to a client over TCP that the network holds nothing for, if there is room: the way of
-    /// almost all messages. What is the same for all of them is done by [`Self::finish_fan_out`].
+    /// Hands out a message of QoS 0 and `length` bytes to a client over TCP that the network holds nothing for, if there is
+    /// room: the way of almost all messages. [`Self::finish_fan_out`] does the rest for all of them at once, before anything
+    /// else is handed out.
     #[inline]
-    pub(crate) fn fan_out(&mut self, connection: &mut Connection, message: &Message, now: Instant) -> bool {
-        let length = message.length();
+    pub(crate) fn fan_out(&mut self, connection: &mut Connection, length: usize, now: Instant) -> bool {
         let in_flight = self.in_flight.saturating_add(length + self.network.segment);
         let fits = connection.unsent == 0 && in_flight <= self.network.in_flight;
         if fits {
             self.in_flight = in_flight;
             connection.unsent = length;
             connection.progress = now;
-            self.queue.push_back(Output::Send { connection: connection.id, bytes: message.packet() });
+            self.recipients.push(connection.id);
         }
         fits
     }
 
-    /// Ends [`Self::fan_out`] of one message to so many connections.
-    pub(crate) fn finish_fan_out(&mut self, message: &Message, connections: u32, now: Instant) {
-        if connections > 0 {
-            let length = u64::try_from(message.length()).unwrap_or(0);
-            self.bytes_sent += length * u64::from(connections);
-            self.wake_at(now.after(self.stall_time()));
-        }
+    /// Ends [`Self::fan_out`] of one message to so many connections, at least one.
+    #[inline(never)]
+    pub(crate) fn finish_fan_out(
+        &mut self,
+        message: &Message,
+        recipients: usize,
+        counters: &mut Counters,
+        now: Instant,
+    ) {
+        add(&mut counters.messages_sent, recipients);
+        let bytes = u64::try_from(message.length() * recipients).unwrap_or(0);
+        self.bytes_sent += bytes;
+        self.wake_at(now.after(self.stall_time()));
+        self.queue.push_back(Entry::FanOut(FanOut { message: message.clone(), recipients }));
+        // Whatever is polled meanwhile, the list is no longer than what is still to be sent.
+        self.recipients.drain(..self.served);
+        self.served = 0;
     }
 
     /// The network has taken `bytes`.
@@ -229,15 +266,42 @@ impl Outbox {
     }
 
     pub(crate) fn push(&mut self, output: Output) {
-        self.queue.push_back(output);
+        self.queue.push_back(Entry::Output(output));
     }
 
     pub(crate) fn pop(&mut self) -> Option<Output> {
-        let output = self.queue.pop_front();
-        if self.queue.is_empty() && self.queue.capacity() > KEPT {
-            self.queue.shrink_to(KEPT);
+        if self.fan_out.is_none() {
+            let entry = self.queue.pop_front()?;
+            if self.queue.is_empty() && self.queue.capacity() > KEPT {
+                self.queue.shrink_to(KEPT);
+            }
+            match entry {
+                Entry::Output(output) => return Some(output),
+                Entry::FanOut(fan_out) => self.fan_out = Some(fan_out),
+            }
         }
-        output
+        let FanOut { message, recipients } = self.fan_out.as_mut()?;
+        let connection = *self.recipients.get(self.served)?;
+        self.served += 1;
+        if *recipients > 1 {
+            *recipients -= 1;
+            return Some(Output::Send { connection, bytes: message.packet() });
+        }
+        let bytes = message.packet();
+        self.end_fan_out();
+        Some(Output::Send { connection, bytes })
+    }
+
+    /// Everybody has the message.
+    fn end_fan_out(&mut self) {
+        self.fan_out = None;
+        if self.served == self.recipients.len() {
+            self.served = 0;
+            self.recipients.clear();
+            if self.recipients.capacity() > self.clients {
+                self.recipients.shrink_to(self.clients);
+            }
+        }
     }
 
     /// Looks at the time at `instant` or before.
@@ -247,7 +311,7 @@ impl Outbox {
 
     /// Heap bytes in use, without those of the packets.
     pub(crate) fn memory(&self) -> usize {
-        self.queue.capacity() * size_of::<Output>()
+        self.queue.capacity() * size_of::<Entry>() + self.recipients.capacity() * size_of::<ConnectionId>()
     }
 }
 
@@ -264,4 +328,53 @@ fn publish_head(connection: &Connection, flags: u8, remaining: usize) -> Option<
     }
     let length = header.encode_to_slice(head.get_mut(start..)?).ok()?;
     Some(Bytes::join([head.get(..start + length)?, &[]]))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use espbroker_mqtt::TopicName;
+
+    use super::*;
+    use crate::event::{CloseReason, Transport};
+
+    /// Hands a message out to connections with these numbers.
+    fn fan_out(outbox: &mut Outbox, topic: &str, connections: &[u16]) {
+        let message = Message::new(TopicName::new(topic).unwrap(), b"").unwrap();
+        for id in connections {
+            let mut connection = Connection::new(ConnectionId(*id), Peer::Client, Transport::Tcp, Instant(0));
+            assert!(outbox.fan_out(&mut connection, message.length(), Instant(0)));
+        }
+        outbox.finish_fan_out(&message, connections.len(), &mut Counters::default(), Instant(0));
+    }
+
+    fn close(outbox: &mut Outbox, id: u16) {
+        outbox.push(Output::Close { connection: ConnectionId(id), reason: CloseReason::Stalled });
+    }
+
+    /// Polls so many outputs: number of the connection, and the last byte of the topic or 0 for its end.
+    fn poll(outbox: &mut Outbox, count: usize) -> Vec<(u16, u8)> {
+        let said = |output| match output {
+            Output::Send { connection, bytes } => (connection.0, bytes.last().copied().unwrap()),
+            Output::Close { connection, .. } => (connection.0, 0),
+            other => panic!("{other:?}"),
+        };
+        core::iter::from_fn(|| outbox.pop()).take(count).map(said).collect()
+    }
+
+    #[test]
+    fn outputs_keep_their_order_whatever_is_polled_between_them() {
+        let mut outbox = Outbox::new(&Settings { clients: 2, ..Settings::default() });
+        let empty = outbox.memory();
+        fan_out(&mut outbox, "a", &[1, 2, 3]);
+        close(&mut outbox, 2);
+        assert_eq!(poll(&mut outbox, 1), [(1, b'a')]);
+        fan_out(&mut outbox, "b", &[3, 1]);
+        assert_eq!(poll(&mut outbox, 2), [(2, b'a'), (3, b'a')]);
+        fan_out(&mut outbox, "c", &[1]);
+        close(&mut outbox, 1);
+        assert_eq!(poll(&mut outbox, 9), [(2, 0), (3, b'b'), (1, b'b'), (1, b'c'), (1, 0)]);
+        assert_eq!(outbox.memory(), empty);
+    }
 }

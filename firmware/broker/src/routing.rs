@@ -1,5 +1,7 @@
 //! The way of a message from its publisher to its subscribers (MQTT 3.1.1 §3.3, §4.3).
 
+use core::mem;
+
 use espbroker_mqtt::{Delivery as Received, Packet, Publish, QoS, TopicName};
 
 use crate::{
@@ -137,10 +139,10 @@ impl<A: Access> Broker<A> {
             }
         }
         let hashed = HashedTopic::new(topic);
-        let mut sent = 0;
+        let mut fanned_out = 0;
         for connection in connections.iter_mut() {
             let Some(session) = connection.session.as_deref() else { continue };
-            let Some(granted) = session.subscriptions.matches(hashed) else { continue };
+            let Some(granted) = session.subscriptions.matches(&hashed) else { continue };
             let qos = qos.min(granted);
             // Most messages go the short way: nothing is to be looked at, and nothing is before them.
             let plain = session.is_ordinary() && session.traffic.is_none() && connection.websocket.is_none();
@@ -149,10 +151,13 @@ impl<A: Access> Broker<A> {
                     Some(message) => message,
                     None => made.insert(make(room, counters)?),
                 };
-                if outbox.fan_out(connection, message, now) {
-                    sent += 1;
+                if outbox.fan_out(connection, message.length(), now) {
+                    fanned_out += 1;
                     continue;
                 }
+            }
+            if let Some(message) = made.as_ref().filter(|_| fanned_out > 0) {
+                outbox.finish_fan_out(message, mem::take(&mut fanned_out), counters, now);
             }
             let Some(session) = connection.session.as_deref() else { continue };
             if session.restricted && !session.subject(access).may(Wish::Read, topic.as_str().as_bytes()) {
@@ -169,13 +174,12 @@ impl<A: Access> Broker<A> {
             };
             Post { outbox, room, counters, settings }.deliver(connection, message, qos, retain, now);
         }
-        if let Some(message) = &made {
-            counters.messages_sent += u64::from(sent);
-            outbox.finish_fan_out(message, sent, now);
+        if let Some(message) = made.as_ref().filter(|_| fanned_out > 0) {
+            outbox.finish_fan_out(message, fanned_out, counters, now);
         }
         if qos != QoS::AtMostOnce {
             for session in away.iter_mut() {
-                let granted = session.subscriptions.matches(hashed);
+                let granted = session.subscriptions.matches(&hashed);
                 let Some(granted) = granted.filter(|granted| *granted != QoS::AtMostOnce) else { continue };
                 if session.restricted && !session.subject(access).may(Wish::Read, topic.as_str().as_bytes()) {
                     continue;

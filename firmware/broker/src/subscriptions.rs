@@ -1,9 +1,9 @@
 //! [`Subscriptions`]: the topic filters of one session, packed into one allocation.
 //!
 //! First come the keys of all filters, four bytes each: the hash of a filter without wildcard, or [`ANY`] for one with (2),
-//! and where its entry begins behind the keys (2). Then the entries in the same order: QoS and kind (1 byte), filter. A
-//! message passes by almost every session after looking at one bit for its hash, and by almost every filter after looking at
-//! its key; five subscriptions to topics of 20 bytes take 125 bytes.
+//! and where its entry begins (2). Then the entries in the same order: filter, QoS and kind (1 byte). A message passes by
+//! almost every session after looking at one bit for its hash, and by almost every filter after looking at its key; five
+//! subscriptions to topics of 20 bytes take 125 bytes.
 
 use alloc::vec::Vec;
 
@@ -11,18 +11,22 @@ use espbroker_mqtt::{QoS, TopicFilter, TopicName, filter_matches};
 
 /// Bytes of a key.
 const KEY: usize = 4;
-/// Bytes of an entry before its filter.
-const HEADER: usize = 1;
+/// Bytes of an entry behind its filter.
+const TRAILER: usize = 1;
 /// In the place of the hash of a filter with a wildcard, which has to be compared with every topic. No hash is the same.
 const ANY: [u8; 2] = [0, 0];
+/// Bits that every kind has and no byte of UTF-8 (RFC 3629 §3), so that a filter ends where one is met.
+const KIND: u8 = 0xf8;
 /// Bit of the kind: the filter has a wildcard. The bits below are the QoS granted.
 const WILDCARD: u8 = 4;
 const QOS: u8 = 3;
 
 /// A topic name with its hash, computed once for a message.
-#[derive(Clone, Copy)]
 pub(crate) struct HashedTopic<'a> {
     text: &'a [u8],
+    /// The text once more for [`Self::kind_of`]: the words that begin it, and its last four bytes.
+    words: &'a [[u8; 4]],
+    last: [u8; 4],
     hash: [u8; 2],
     bit: u32,
 }
@@ -30,19 +34,24 @@ pub(crate) struct HashedTopic<'a> {
 impl<'a> HashedTopic<'a> {
     pub(crate) fn new(topic: TopicName<'a>) -> Self {
         let text = topic.as_str().as_bytes();
+        // Of all but the last byte: the last four are compared as one.
+        let words = text.split_last().map(|(_, text)| text.as_chunks().0).unwrap_or_default();
+        let last = text.last_chunk().copied().unwrap_or_default();
         let hash = hash(text);
-        Self { text, hash, bit: bit(hash) }
+        Self { text, words, last, hash, bit: bit(hash) }
     }
-}
 
-/// Are both equal. Topics are too short for the machinery of a library's comparison to pay.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<4>(), b.as_chunks::<4>());
-    let word = |bytes: &[u8; 4]| u32::from_ne_bytes(*bytes);
-    a.len() == b.len()
-        && a_rest.len() == b_rest.len()
-        && a.iter().zip(b).all(|(a, b)| word(a) == word(b))
-        && a_rest.iter().zip(b_rest).all(|(a, b)| a == b)
+    /// The kind of an entry if the topic is its filter, unless both are shorter than a word; `bytes` go on behind the entry.
+    #[inline]
+    fn kind_of(&self, bytes: &[u8]) -> Option<u8> {
+        // Topics are too short for the machinery of a library's comparison to pay.
+        let (filter, behind) = bytes.split_at_checked(self.text.len())?;
+        let kind = behind.first()?;
+        let equal = *filter.last_chunk()? == self.last
+            && self.words.iter().zip(filter.as_chunks().0).all(|(a, b)| a == b)
+            && *kind >= KIND;
+        equal.then_some(*kind)
+    }
 }
 
 /// One of 32, by the better mixed half of the hash.
@@ -70,77 +79,81 @@ pub(crate) struct Subscriptions {
     wildcards: u16,
 }
 
-/// Keys and entries, cut apart.
-#[derive(Clone, Copy)]
-struct Parts<'a> {
-    keys: &'a [[u8; KEY]],
-    entries: &'a [u8],
-}
-
-impl<'a> Parts<'a> {
-    /// Where the entry with this number begins; behind the last entry, where that ends.
-    fn start(self, number: usize) -> usize {
-        let start = |&[_, _, low, high]: &[u8; KEY]| usize::from(u16::from_le_bytes([low, high]));
-        self.keys.get(number).map_or(self.entries.len(), start)
-    }
-
-    /// Kind and filter of an entry.
-    fn entry(self, number: usize) -> Option<(u8, &'a [u8])> {
-        let (kind, filter) = self.entries.get(self.start(number)..self.start(number + 1))?.split_first()?;
-        Some((*kind, filter))
-    }
-
-    /// The number of exactly this filter.
-    fn find(self, filter: TopicFilter<'_>) -> Option<usize> {
-        let text = filter.as_str().as_bytes();
-        (0..self.keys.len()).find(|number| self.entry(*number).is_some_and(|(_, filter)| filter == text))
-    }
+/// Where the entry of a key begins.
+fn start(&[_, _, low, high]: &[u8; KEY]) -> usize {
+    usize::from(u16::from_le_bytes([low, high]))
 }
 
 impl Subscriptions {
-    fn parts(&self) -> Parts<'_> {
-        let (keys, entries) = self.bytes.split_at_checked(self.keys_length()).unwrap_or_default();
-        Parts { keys: keys.as_chunks().0, entries }
+    fn keys(&self) -> &[[u8; KEY]] {
+        self.bytes.get(..self.keys_length()).unwrap_or_default().as_chunks().0
     }
 
     fn keys_length(&self) -> usize {
         usize::from(self.count) * KEY
     }
 
+    /// Where the entry with this number begins; behind the last entry, where that ends.
+    fn start(&self, number: usize) -> usize {
+        self.keys().get(number).map_or(self.bytes.len(), start)
+    }
+
+    /// Kind and filter of the entry with this number.
+    fn entry(&self, number: usize) -> Option<(u8, &[u8])> {
+        let (kind, filter) = self.bytes.get(self.start(number)..self.start(number + 1))?.split_last()?;
+        Some((*kind, filter))
+    }
+
+    /// The number of exactly this filter.
+    fn find(&self, filter: TopicFilter<'_>) -> Option<usize> {
+        let text = filter.as_str().as_bytes();
+        (0..usize::from(self.count))
+            .find(|number| self.entry(*number).is_some_and(|(_, filter)| filter == text))
+    }
+
+    /// Changes where entries begin, from the one with this number on.
+    fn move_starts(&mut self, first: usize, moved: impl Fn(usize) -> usize) {
+        let keys = self.keys_length();
+        for key in self.bytes.get_mut(first * KEY..keys).unwrap_or_default().as_chunks_mut().0 {
+            // `can_hold` sees to it that every place has a number.
+            let [low, high] = u16::try_from(moved(start(key))).unwrap_or(0).to_le_bytes();
+            let [hash, more, ..] = *key;
+            *key = [hash, more, low, high];
+        }
+    }
+
     /// Number of subscriptions and length of their filters.
     pub(crate) fn totals(&self) -> (usize, usize) {
         let count = usize::from(self.count);
-        (count, self.bytes.len().saturating_sub(count * (KEY + HEADER)))
+        (count, self.bytes.len().saturating_sub(count * (KEY + TRAILER)))
     }
 
     /// Grants a subscription that is there another QoS; `false` when it is not there.
     pub(crate) fn grant(&mut self, filter: TopicFilter<'_>, qos: QoS) -> bool {
-        let parts = self.parts();
-        let Some(number) = parts.find(filter) else { return false };
-        let place = self.keys_length() + parts.start(number);
-        if let Some(kind) = self.bytes.get_mut(place) {
-            *kind = *kind & WILDCARD | qos.number();
+        let Some(number) = self.find(filter) else { return false };
+        let end = self.start(number + 1);
+        if let Some([.., kind]) = self.bytes.get_mut(..end) {
+            *kind = *kind & !QOS | qos.number();
         }
         true
     }
 
     /// Whether another filter of this length can be told apart from the others; far beyond every limit.
     pub(crate) fn can_hold(&self, length: usize) -> bool {
-        let (count, bytes) = self.totals();
-        u16::try_from(count + 1).is_ok() && u16::try_from(bytes + count + length + HEADER).is_ok()
+        u16::try_from(self.bytes.len() + KEY + TRAILER + length).is_ok()
     }
 
     /// Adds a filter that is not there yet and for which there is room.
     pub(crate) fn add(&mut self, filter: TopicFilter<'_>, qos: QoS) {
         let text = filter.as_str().as_bytes();
-        let Ok(start) = u16::try_from(self.parts().entries.len()) else { return };
-        let (hash, kind) =
-            if filter.has_wildcard() { (ANY, qos.number() | WILDCARD) } else { (hash(text), qos.number()) };
-        self.bytes.reserve_exact(KEY + HEADER + text.len());
+        let Ok(start) = u16::try_from(self.bytes.len() + KEY) else { return };
+        let (hash, wildcard) = if filter.has_wildcard() { (ANY, WILDCARD) } else { (hash(text), 0) };
+        self.bytes.reserve_exact(KEY + TRAILER + text.len());
+        self.move_starts(0, |start| start + KEY);
         let place = self.keys_length();
         self.bytes.splice(place..place, hash.into_iter().chain(start.to_le_bytes()));
-        self.bytes.push(kind);
         self.bytes.extend_from_slice(text);
+        self.bytes.push(KIND | wildcard | qos.number());
         self.count += 1;
         self.wildcards += u16::from(filter.has_wildcard());
         self.bits |= if filter.has_wildcard() { u32::MAX } else { bit(hash) };
@@ -148,15 +161,11 @@ impl Subscriptions {
 
     /// Removes a filter, if it is there.
     pub(crate) fn remove(&mut self, filter: TopicFilter<'_>) {
-        let parts = self.parts();
-        let Some(number) = parts.find(filter) else { return };
-        let (start, end, keys) = (parts.start(number), parts.start(number + 1), self.keys_length());
-        self.bytes.drain(keys + start..keys + end);
-        let behind = self.bytes.get_mut(number * KEY..keys).unwrap_or_default();
-        for [_, _, low, high] in behind.as_chunks_mut().0 {
-            let moved = usize::from(u16::from_le_bytes([*low, *high])).saturating_sub(end - start);
-            [*low, *high] = u16::try_from(moved).unwrap_or(0).to_le_bytes();
-        }
+        let Some(number) = self.find(filter) else { return };
+        let (start, end) = (self.start(number), self.start(number + 1));
+        self.move_starts(0, |start| start.saturating_sub(KEY));
+        self.move_starts(number + 1, |moved| moved.saturating_sub(end - start));
+        self.bytes.drain(start..end);
         self.bytes.drain(number * KEY..(number + 1) * KEY);
         self.bytes.shrink_to_fit();
         self.count -= 1;
@@ -168,43 +177,29 @@ impl Subscriptions {
 
     /// The highest QoS of the filters that match; `None` when none does.
     #[inline]
-    pub(crate) fn matches(&self, topic: HashedTopic<'_>) -> Option<QoS> {
+    pub(crate) fn matches(&self, topic: &HashedTopic<'_>) -> Option<QoS> {
         if self.bits & topic.bit == 0 { None } else { self.compare(topic) }
     }
 
     #[inline(never)]
-    fn compare(&self, topic: HashedTopic<'_>) -> Option<QoS> {
-        let parts = self.parts();
+    fn compare(&self, topic: &HashedTopic<'_>) -> Option<QoS> {
         if self.wildcards == 0 {
             // Nearly all keys are passed by, so this loop does nothing else. There is one entry for a filter.
-            let number = parts.keys.iter().position(|[a, b, ..]| [*a, *b] == topic.hash)?;
-            let (kind, filter) = parts.entry(number)?;
-            if same(filter, topic.text) {
+            let (keys, _) = self.bytes.split_at_checked(self.keys_length())?;
+            let keys = keys.as_chunks::<KEY>().0;
+            let number = keys.iter().position(|[a, b, ..]| [*a, *b] == topic.hash)?;
+            if let Some(kind) = topic.kind_of(self.bytes.get(start(keys.get(number)?)..)?) {
                 return QoS::from_number(kind & QOS);
             }
         }
-        parts.compare_all(topic)
+        self.compare_all(topic)
     }
 
-    /// Can any filter match a topic that begins with `$` (§4.7.2).
-    pub(crate) fn want_system(&self) -> bool {
-        let parts = self.parts();
-        (0..parts.keys.len())
-            .any(|number| parts.entry(number).is_some_and(|(_, filter)| filter.starts_with(b"$")))
-    }
-
-    /// Heap bytes in use.
-    pub(crate) const fn memory(&self) -> usize {
-        self.bytes.capacity()
-    }
-}
-
-impl Parts<'_> {
     /// Compares a topic with all filters.
     #[inline(never)]
-    fn compare_all(self, topic: HashedTopic<'_>) -> Option<QoS> {
+    fn compare_all(&self, topic: &HashedTopic<'_>) -> Option<QoS> {
         let mut granted = None;
-        for (number, &[a, b, ..]) in self.keys.iter().enumerate() {
+        for (number, &[a, b, ..]) in self.keys().iter().enumerate() {
             if [a, b] != ANY && [a, b] != topic.hash {
                 continue;
             }
@@ -218,6 +213,17 @@ impl Parts<'_> {
             }
         }
         granted
+    }
+
+    /// Can any filter match a topic that begins with `$` (§4.7.2).
+    pub(crate) fn want_system(&self) -> bool {
+        (0..usize::from(self.count))
+            .any(|number| self.entry(number).is_some_and(|(_, filter)| filter.starts_with(b"$")))
+    }
+
+    /// Heap bytes in use.
+    pub(crate) const fn memory(&self) -> usize {
+        self.bytes.capacity()
     }
 }
 
@@ -266,7 +272,7 @@ mod tests {
             let topic = TopicName::new(&topic).unwrap();
             let matching = map.iter().filter(|(text, _)| TopicFilter::new(text).unwrap().matches(topic));
             prop_assert_eq!(
-                packed.matches(HashedTopic::new(topic)),
+                packed.matches(&HashedTopic::new(topic)),
                 matching.map(|(_, qos)| *qos).max()
             );
             if map.is_empty() {

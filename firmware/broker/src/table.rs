@@ -49,6 +49,17 @@ impl Table {
         self.entries.get_mut(position).map(Box::as_mut)
     }
 
+    /// The same, and quicker where it is the one behind the last that was looked for.
+    #[inline]
+    pub(crate) fn next_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        let next = self.last.get() + 1;
+        if self.entries.get(next).is_none_or(|known| known.id != id) {
+            return self.get_mut(id);
+        }
+        self.last.set(next);
+        self.entries.get_mut(next).map(Box::as_mut)
+    }
+
     pub(crate) fn push(&mut self, connection: Connection) {
         self.entries.push(Box::new(connection));
     }
