@@ -187,7 +187,8 @@ fn complete_demo(settings: &mut Settings) -> Result<(), SettingsError> {
     Ok(())
 }
 
-/// Finds the first user whose password is or can be known, and makes sure that there is a user at all.
+/// Finds the user whose password was generated, else the first whose password is known, and makes sure that there is a
+/// user at all. A generated password is known to nobody else, so it is the one that has to be saved.
 fn settle_login(settings: &mut Settings) -> Result<(Option<Login>, bool), SettingsError> {
     let folder = settings.folder().to_owned();
     let device = settings.name.clone();
@@ -197,23 +198,24 @@ fn settle_login(settings: &mut Settings) -> Result<(Option<Login>, bool), Settin
         let name = if device.as_deref() == Some("demo") { "demo" } else { "home" };
         users.push(UserSettings { name: name.to_owned(), ..UserSettings::default() });
     }
-    let mut generated = false;
+    let mut generated = None;
     for user in users.iter_mut() {
         if let Some(path) = user.password_file.take() {
             let password = read_secret_file("password", &folder.join(path))?;
             user.password = Some(HiddenText(password.expose().clone()));
         }
         let nothing = user.password.is_none() && user.password_hash.is_none();
-        if nothing && !generated {
+        if nothing && generated.is_none() {
             user.password = Some(HiddenText(credentials::generate()?.expose().clone()));
-            generated = true;
+            generated = Some(user.name.clone());
         }
     }
-    let login = users.iter().find_map(|user| {
+    let wanted = |user: &&UserSettings| generated.as_ref().is_none_or(|name| user.name == *name);
+    let login = users.iter().filter(wanted).find_map(|user| {
         let password = user.password.as_ref().filter(|password| !password.is_masked())?;
         Some(Login { user: user.name.clone(), password: Secret::new(password.0.clone()) })
     });
-    Ok((login, generated))
+    Ok((login, generated.is_some()))
 }
 
 #[cfg(test)]
@@ -227,6 +229,20 @@ mod tests {
 
     fn arguments(ssid: Option<&str>) -> AnswerArguments {
         AnswerArguments { ssid: ssid.map(str::to_owned), ..AnswerArguments::default() }
+    }
+
+    #[test]
+    fn the_password_that_was_generated_is_the_one_to_save() {
+        let user = |name: &str, password: Option<&str>| UserSettings {
+            name: name.to_owned(),
+            password: password.map(|password| HiddenText(password.to_owned())),
+            ..UserSettings::default()
+        };
+        let mut settings = Settings::default();
+        settings.broker.get_or_insert_default().users =
+            Some(vec![user("known", Some("secret")), user("new", None)]);
+        let (login, generated) = settle_login(&mut settings).unwrap();
+        assert_eq!((login.unwrap().user.as_str(), generated), ("new", true));
     }
 
     #[test]
