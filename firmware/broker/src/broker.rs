@@ -326,6 +326,9 @@ impl<A: Access> Broker<A> {
         if let Peer::Broker(bridge) = connection.peer {
             return self.bridge_closed(bridge, session, reason, now);
         }
+        if session.as_ref().is_some_and(|session| session.is_bridge) {
+            self.watch_circles();
+        }
         let (mut may_publish, mut reserved) = (true, false);
         if let (Some(session), Some(will)) = (&session, &connection.will) {
             may_publish = session.subject(&self.access).may(Wish::Write, will.message.topic());

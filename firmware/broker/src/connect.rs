@@ -60,6 +60,9 @@ impl<A: Access> Broker<A> {
         if let Some((deadline, _)) = connection.deadline(stall) {
             self.outbox.wake_at(deadline);
         }
+        if connect.bridge {
+            self.watch_circles();
+        }
         increment(&mut self.counters.clients);
         self.schedule_system(now);
         let connack = Connack { session_present, return_code: ConnectReturnCode::Accepted };

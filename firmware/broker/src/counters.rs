@@ -47,6 +47,8 @@ pub struct Counters {
     pub sessions_forgotten: u32,
     /// Messages of a bridge that came back from the remote broker and were ignored.
     pub bridge_echoes: u32,
+    /// Messages that came round in a circle of bridges and were ignored, or not passed on.
+    pub bridge_circles: u32,
     /// Ended connections by reason.
     pub closed: Closed,
 }

@@ -16,6 +16,7 @@ use crate::{
     replay::Next,
     retained::Retained,
     room::{Need, Room},
+    routing::Origin,
     session::Session,
     settings::IN_FLIGHT_MESSAGES,
     time::Instant,
@@ -82,7 +83,7 @@ impl<A: Access> Round<'_, A> {
         // Apart for a moment, so that both can be changed.
         let Some(mut session) = connection.session.take() else { return Rest::Done };
         let rest = loop {
-            match self.next(connection, &mut session) {
+            match self.next(connection, &mut session, now) {
                 Step::Again(stage, packet_id, retain) => {
                     let message = match stage {
                         Stage::Puback(message) => Some((message, QoS::AtLeastOnce)),
@@ -132,11 +133,12 @@ impl<A: Access> Round<'_, A> {
 
     /// Takes what is to be handed out next: what was in flight before, then what waits and retained messages, in the order
     /// in which they came about.
-    fn next(&mut self, connection: &Connection, session: &mut Session) -> Step {
+    fn next(&mut self, connection: &Connection, session: &mut Session, now: Instant) -> Step {
         let bridge = match connection.peer {
             Peer::Broker(id) => Some(id),
             Peer::Client => None,
         };
+        let to_broker = bridge.is_some() || session.is_bridge;
         let Self { outbox, bridges, room, .. } = self;
         let (Some(traffic), subject) = session.traffic_and_subject(self.access) else { return Step::Nothing };
         if let Some(sent) = traffic.in_flight.get(traffic.resent) {
@@ -172,6 +174,9 @@ impl<A: Access> Round<'_, A> {
             };
             match replay.next(self.retained, wanted, admit) {
                 Next::Message(message, qos) => {
+                    if let Some(circle) = bridges.circle.as_deref_mut().filter(|_| to_broker) {
+                        circle.passed_on((message.topic(), message.payload()), Origin::Here, now);
+                    }
                     let waiting = match bridge {
                         Some(id) => bridges.carry_out(id, &message, qos),
                         None => Some(Waiting { message, qos, retain: Retain::Retained }),

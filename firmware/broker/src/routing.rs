@@ -6,6 +6,7 @@ use espbroker_mqtt::{Delivery as Received, Packet, Publish, QoS, TopicName};
 
 use crate::{
     access::Access,
+    bridge::circle::Passage,
     broker::Broker,
     connection::{Connection, Peer},
     counters::{Counters, add, increment},
@@ -114,7 +115,12 @@ impl<A: Access> Broker<A> {
         origin: Origin,
         now: Instant,
     ) -> Result<(), NoMemory> {
+        let passage = self.passage(topic, payload, origin, now);
+        if passage == Passage::Ends {
+            return Ok(());
+        }
         let Self { connections, away, retained, settings, counters, room, outbox, access, .. } = self;
+        let mut passed_on = false;
         let mut made: Option<Message> = None;
         let make = |room: &mut Room, counters: &mut Counters| {
             // A little more than the packet will take.
@@ -163,11 +169,12 @@ impl<A: Access> Broker<A> {
             if session.restricted && !session.subject(access).may(Wish::Read, topic.as_str().as_bytes()) {
                 continue;
             }
-            if session.is_bridge && origin == Origin::Client(connection.id) {
+            if session.is_bridge && (origin == Origin::Client(connection.id) || passage == Passage::Stays) {
                 continue;
             }
             // §3.3.1.3: RETAIN is 0 for a subscription that was there before the message.
             let retain = if session.is_bridge { retain } else { Retain::Live };
+            passed_on |= session.is_bridge;
             let message = match &made {
                 Some(message) => message,
                 None => made.insert(make(room, counters)?),
@@ -181,10 +188,14 @@ impl<A: Access> Broker<A> {
             for session in away.iter_mut() {
                 let granted = session.subscriptions.matches(&hashed);
                 let Some(granted) = granted.filter(|granted| *granted != QoS::AtMostOnce) else { continue };
+                if session.is_bridge && passage == Passage::Stays {
+                    continue;
+                }
                 if session.restricted && !session.subject(access).may(Wish::Read, topic.as_str().as_bytes()) {
                     continue;
                 }
                 let retain = if session.is_bridge { retain } else { Retain::Live };
+                passed_on |= session.is_bridge;
                 let message = match &made {
                     Some(message) => message,
                     None => made.insert(make(room, counters)?),
@@ -193,7 +204,12 @@ impl<A: Access> Broker<A> {
                 Post { outbox, room, counters, settings }.queue(session, waiting);
             }
         }
-        self.route_out(topic, payload, qos, retain, origin, now);
+        if passage == Passage::GoesOn {
+            passed_on |= self.route_out(topic, payload, qos, retain, origin, now);
+        }
+        if passed_on {
+            self.passed_on(topic, payload, origin, now);
+        }
         Ok(())
     }
 }

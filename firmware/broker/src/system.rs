@@ -84,6 +84,7 @@ const NUMBERS: &[(&str, Value)] = &[
     ("retained messages/unsaved", |facts| wide(facts.unsaved)),
     ("wills/sent", |facts| facts.counters.wills.into()),
     ("bridge/echoes", |facts| facts.counters.bridge_echoes.into()),
+    ("bridge/circles", |facts| facts.counters.bridge_circles.into()),
     ("limits/connections", |facts| facts.counters.closed.too_many_connections.into()),
     ("limits/clients", |facts| facts.counters.closed.refused.into()),
     ("limits/memory", |facts| facts.counters.no_memory.into()),

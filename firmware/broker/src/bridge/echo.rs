@@ -15,7 +15,12 @@
 //! a message of somebody else's with the same topic and payload within 10 s is taken for the echo if that was lost,
 //! and two hashes of 32 bits can be alike by chance or, as anybody can calculate them, by intent.
 
-use crate::{message::Message, settings::IN_FLIGHT_MESSAGES, time::Instant};
+use crate::{
+    bridge::{hash::hash, level::Level},
+    message::Message,
+    settings::IN_FLIGHT_MESSAGES,
+    time::Instant,
+};
 
 /// Messages remembered: twice as many as can be in flight, because a broker may acknowledge before it sends back.
 const ENTRIES: usize = 2 * IN_FLIGHT_MESSAGES;
@@ -27,7 +32,7 @@ const LIFE: u32 = 10;
 /// seen when it is forgotten, so at least 16 of these are sure.
 const PROOF: u8 = 48;
 
-/// The messages sent last: 260 bytes.
+/// The messages sent last: 264 bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Echo {
     entries: [Entry; ENTRIES],
@@ -35,6 +40,8 @@ pub(crate) struct Echo {
     next: u8,
     /// Messages in a row that came back; [`PROOF`] when the broker is known to send everything back.
     returned: u8,
+    /// The entries, as bits, of what went to the broker while that was known.
+    awaited: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,18 +63,14 @@ pub(crate) enum Verdict {
 }
 
 impl Echo {
-    /// For a broker that is known to send everything back.
-    pub(crate) fn expected() -> Self {
-        Self { returned: PROOF, ..Self::unexpected() }
-    }
-
-    /// For a broker that has said that it will not.
-    pub(crate) fn unexpected() -> Self {
-        Self { entries: Default::default(), next: 0, returned: 0 }
+    /// For a broker that is known to send everything back (without the bit), or that has said that it will not.
+    pub(crate) fn new(level: Level) -> Self {
+        let returned = if level == Level::Plain { PROOF } else { 0 };
+        Self { entries: Default::default(), next: 0, returned, awaited: 0 }
     }
 
     /// Is the broker known to send everything back.
-    pub(crate) const fn is_expected(&self) -> bool {
+    const fn is_expected(&self) -> bool {
         self.returned == PROOF
     }
 
@@ -83,17 +86,23 @@ impl Echo {
             }
             *oldest = entry;
         }
+        let bit = 1 << self.next;
+        self.awaited = if is_expected { self.awaited | bit } else { self.awaited & !bit };
         self.next = if usize::from(self.next) + 1 < ENTRIES { self.next + 1 } else { 0 };
     }
 
     /// Judges a message from the other broker; one that was sent comes back once.
     pub(crate) fn judge(&mut self, topic: &[u8], payload: &[u8], now: Instant) -> Verdict {
         let (hash, now) = (hash(topic, payload), unit(now));
-        let Some(sent) = self.entries.iter_mut().find(|entry| entry.hash == hash && entry.until > now) else {
+        let is_awaited = |place: usize| self.returned == PROOF || self.awaited >> place & 1 == 1;
+        let entries = self.entries.iter_mut().enumerate();
+        let alike = entries.filter(|(_, entry)| entry.hash == hash && entry.until > now);
+        // The same message may have been sent again over links of both kinds.
+        let Some((place, sent)) = alike.max_by_key(|(place, _)| is_awaited(*place)) else {
             return Verdict::New;
         };
         *sent = Entry::default();
-        if self.is_expected() {
+        if is_awaited(place) {
             return Verdict::Echo;
         }
         self.returned += 1;
@@ -101,7 +110,10 @@ impl Echo {
     }
 
     /// The link is lost at `lost`, and up again `now`: what was awaited then comes now.
-    pub(crate) fn resume(&mut self, lost: Instant, now: Instant) {
+    pub(crate) fn resume(&mut self, level: Level, lost: Instant, now: Instant) {
+        if (level == Level::Plain) != self.is_expected() {
+            self.returned = Self::new(level).returned;
+        }
         let (lost, until) = (unit(lost), unit(now) + LIFE);
         self.entries.iter_mut().filter(|entry| entry.until > lost).for_each(|entry| entry.until = until);
     }
@@ -110,12 +122,6 @@ impl Echo {
 /// `now` in 1,024 ms, which 32 bits hold for 139 years.
 fn unit(now: Instant) -> u32 {
     u32::try_from(now.0 >> 10).unwrap_or(u32::MAX - LIFE).min(u32::MAX - LIFE)
-}
-
-/// FNV-1a of 32 bits (RFC 9923) over the topic, a zero byte, which no topic has, and the payload.
-fn hash(topic: &[u8], payload: &[u8]) -> u32 {
-    let bytes = topic.iter().chain(&[0]).chain(payload);
-    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 #[cfg(test)]
@@ -139,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_message_that_comes_back_is_an_echo_once() {
-        let mut echo = Echo::expected();
+        let mut echo = Echo::new(Level::Plain);
         echo.sent(&message("r/lamp", b"on"), NOW);
         assert!(!is_echo(&mut echo, "r/lamp", b"off", NOW));
         assert!(!is_echo(&mut echo, "r/lam", b"pon", NOW));
@@ -149,7 +155,7 @@ mod tests {
 
     #[test]
     fn the_same_message_sent_twice_is_an_echo_twice() {
-        let mut echo = Echo::expected();
+        let mut echo = Echo::new(Level::Plain);
         echo.sent(&message("t", b""), NOW);
         echo.sent(&message("t", b""), NOW);
         assert_eq!([(); 3].map(|()| is_echo(&mut echo, "t", b"", NOW)), [true, true, false]);
@@ -158,7 +164,7 @@ mod tests {
     #[test]
     fn a_message_is_forgotten_after_ten_seconds() {
         for (later, expected) in [(9_000, true), (10_300, false), (1 << 45, false)] {
-            let mut echo = Echo::expected();
+            let mut echo = Echo::new(Level::Plain);
             echo.sent(&message("t", b"x"), NOW);
             assert_eq!(is_echo(&mut echo, "t", b"x", NOW.after(later)), expected, "{later}");
         }
@@ -166,18 +172,28 @@ mod tests {
 
     #[test]
     fn the_time_without_a_link_does_not_count() {
-        let mut echo = Echo::expected();
+        let mut echo = Echo::new(Level::Plain);
         echo.sent(&message("old", b"x"), NOW);
         echo.sent(&message("t", b"x"), NOW.after(8_000));
         let (lost, up) = (NOW.after(12_000), NOW.after(600_000));
-        echo.resume(lost, up);
+        echo.resume(Level::Plain, lost, up);
         assert!(!is_echo(&mut echo, "old", b"x", up));
         assert!(is_echo(&mut echo, "t", b"x", up.after(9_000)));
     }
 
     #[test]
+    fn what_went_out_without_the_bit_is_still_an_echo_when_the_next_link_has_it() {
+        let mut echo = Echo::new(Level::Plain);
+        echo.sent(&message("t", b"x"), NOW);
+        echo.resume(Level::Private, NOW, NOW);
+        echo.sent(&message("t", b"y"), NOW);
+        assert_eq!(echo.judge(b"t", b"x", NOW), Verdict::Echo);
+        assert_eq!(echo.judge(b"t", b"y", NOW), Verdict::New);
+    }
+
+    #[test]
     fn one_message_too_many_takes_the_place_of_the_first() {
-        let mut echo = Echo::expected();
+        let mut echo = Echo::new(Level::Plain);
         let topics: Vec<String> = (0..=ENTRIES).map(|number| format!("t/{number}")).collect();
         topics.iter().for_each(|topic| echo.sent(&message(topic, b"x"), NOW));
         let known: Vec<bool> = topics.iter().map(|topic| is_echo(&mut echo, topic, b"x", NOW)).collect();
@@ -186,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_broker_that_sends_everything_back_is_found_out() {
-        let mut echo = Echo::unexpected();
+        let mut echo = Echo::new(Level::Private);
         for number in 1..100 {
             echo.sent(&message("t", b"x"), NOW);
             let expected = match number {
@@ -200,7 +216,7 @@ mod tests {
 
     #[test]
     fn one_in_sixteen_that_does_not_come_back_shows_that_the_others_were_somebody_elses() {
-        let mut echo = Echo::unexpected();
+        let mut echo = Echo::new(Level::Private);
         for number in 0..500 {
             echo.sent(&message("t", b"x"), NOW.after(number));
             if number % 16 != 7 {
@@ -215,23 +231,14 @@ mod tests {
     #[test]
     fn nothing_is_an_echo_before_something_was_sent() {
         // The hash of an empty entry is 0, which that of a message may be, too; its deadline tells.
-        let mut echo = Echo::expected();
+        let mut echo = Echo::new(Level::Plain);
         assert!(echo.entries.iter().all(|entry| entry.until <= unit(Instant(0))));
         assert!(!is_echo(&mut echo, "t", b"x", Instant(0)));
     }
 
     #[test]
-    fn the_hash_is_fnv_1a() {
-        // RFC 9923 has 0xe40c292c for "a" and 0xbf9cf968 for "foobar"; one more byte 0 multiplies once more.
-        for (text, expected) in [("a", 0xe40c_292c_u32), ("foobar", 0xbf9c_f968)] {
-            assert_eq!(hash(text.as_bytes(), b""), expected.wrapping_mul(0x0100_0193));
-        }
-        assert_ne!(hash(b"foo", b"bar"), hash(b"foob", b"ar"));
-    }
-
-    #[test]
-    fn it_fits_in_260_bytes() {
-        assert_eq!(size_of::<Echo>(), 260);
+    fn it_fits_in_264_bytes() {
+        assert_eq!(size_of::<Echo>(), 264);
     }
 
     proptest! {
@@ -240,7 +247,7 @@ mod tests {
             messages in vec(("[a-c/]{1,3}", vec(any::<u8>(), 0..3)), 0..=ENTRIES),
             rotation in 0..ENTRIES,
         ) {
-            let mut echo = Echo::expected();
+            let mut echo = Echo::new(Level::Plain);
             messages.iter().for_each(|(topic, payload)| echo.sent(&message(topic, payload), NOW));
             let mut back = messages.clone();
             back.rotate_left(rotation.min(messages.len()));

@@ -13,6 +13,7 @@ use crate::{
         BridgeState,
         connect::{UP, connect, subscribe_lists},
         echo::Echo,
+        level::Level,
         link::{Event, Step},
     },
     bridges::{Announced, bit},
@@ -110,11 +111,11 @@ impl<A: Access> Broker<A> {
     ) {
         let Some(bridge) = self.bridges.get_mut(id) else { return };
         bridge.connection = None;
-        bridge.lost = now;
         if bridge.settings.clean_session {
             bridge.echo = None;
         }
         if let Some(mut session) = session {
+            bridge.lost = now;
             if session.durability == Durability::Clean {
                 session.traffic = None;
             } else if let Some(traffic) = session.traffic.as_deref_mut() {
@@ -131,6 +132,7 @@ impl<A: Access> Broker<A> {
             }
             _ => self.bridge_event(id, Event::Closed, now),
         }
+        self.watch_circles();
     }
 
     /// Tells a bridge's link what happened, and does what it says.
@@ -181,12 +183,11 @@ impl<A: Access> Broker<A> {
     fn greet(&mut self, id: BridgeId, now: Instant) {
         let Some(bridge) = self.bridges.list.get_mut(usize::from(id.0)) else { return };
         let is_plain = bridge.link.state() == (BridgeState::Connected { private: false });
+        let level = if is_plain { Level::Plain } else { Level::Private };
         match bridge.echo.as_deref_mut() {
-            Some(echo) if echo.is_expected() == is_plain => echo.resume(bridge.lost, now),
-            _ if !bridge.map.has_echoes() => bridge.echo = None,
-            _ => {
-                bridge.echo = Some(Box::new(if is_plain { Echo::expected() } else { Echo::unexpected() }));
-            }
+            Some(echo) => echo.resume(level, bridge.lost, now),
+            None if bridge.map.has_echoes() => bridge.echo = Some(Box::new(Echo::new(level))),
+            None => {}
         }
         let Some(connection) = bridge.connection.and_then(|connection| self.connections.get_mut(connection))
         else {
@@ -220,6 +221,7 @@ impl<A: Access> Broker<A> {
         connection.session = Some(session);
         self.outbox.backlog = true;
         self.schedule_system(now);
+        self.watch_circles();
     }
 
     /// Publishes a bridge's state here, if it has changed: retained, unless it is one of the values of `$SYS` anyway.

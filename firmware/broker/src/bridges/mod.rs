@@ -5,6 +5,7 @@
 //! like any other, at whose end there is a broker; only the packets of connecting are particular, and they go through
 //! [`Link`].
 
+mod circles;
 mod events;
 mod routing;
 
@@ -14,6 +15,7 @@ use crate::{
     access::Access,
     bridge::{
         BridgeSettings, BridgeState,
+        circle::Circle,
         connect::{DOWN, UP, notification_topic},
         echo::Echo,
         link::{Event, Link},
@@ -39,6 +41,8 @@ pub(crate) struct Bridges {
     #[expect(clippy::vec_box, reason = "a bridge is large, and most devices have none or one")]
     list: Vec<Box<Bridge>>,
     seed: u64,
+    /// While there are so many links that some may lead back.
+    pub(crate) circle: Option<Box<Circle>>,
 }
 
 struct Bridge {
@@ -75,9 +79,8 @@ impl Announced {
 }
 
 impl Bridge {
-    fn new(settings: BridgeSettings, session: Option<Box<Session>>, seed: u64, now: Instant) -> Self {
+    fn new(settings: BridgeSettings, seed: u64, now: Instant) -> Self {
         let durability = if settings.clean_session { Durability::Clean } else { Durability::Persistent };
-        let session = session.filter(|_| durability == Durability::Persistent);
         Self {
             map: TopicMap::new(&settings.topics),
             link: Link::new(&settings, seed, now),
@@ -86,8 +89,24 @@ impl Bridge {
             echo: None,
             lost: now,
             connection: None,
-            session: Some(session.unwrap_or_else(|| Box::new(Session::new("".into(), durability)))),
+            session: Some(Box::new(Session::new("".into(), durability))),
             settings,
+        }
+    }
+
+    /// Takes over what the bridge of this name had before its settings changed: what waits, what may come back, and what
+    /// was said of it.
+    fn inherit(&mut self, old: &mut Self) {
+        if self.notification == old.notification {
+            self.announced = old.announced;
+        }
+        if !self.settings.clean_session
+            && let Some(session) =
+                old.session.take().filter(|session| session.durability == Durability::Persistent)
+        {
+            self.session = Some(session);
+            self.echo = old.echo.take().filter(|_| self.map.has_echoes());
+            self.lost = old.lost;
         }
     }
 
@@ -107,7 +126,7 @@ impl Bridge {
 
 impl Bridges {
     pub(crate) const fn new(seed: u64) -> Self {
-        Self { list: Vec::new(), seed }
+        Self { list: Vec::new(), seed, circle: None }
     }
 
     fn get_mut(&mut self, id: BridgeId) -> Option<&mut Bridge> {
@@ -125,7 +144,8 @@ impl Bridges {
 
     /// Heap bytes in use.
     pub(crate) fn memory(&self) -> usize {
-        self.list.capacity() * size_of::<Box<Bridge>>()
+        self.circle.as_ref().map_or(0, |_| size_of::<Circle>())
+            + self.list.capacity() * size_of::<Box<Bridge>>()
             + self.list.iter().map(|bridge| bridge.memory()).sum::<usize>()
     }
 
@@ -178,18 +198,18 @@ impl<A: Access> Broker<A> {
             let index = usize::from(id.0);
             let kept = old.get_mut(index).filter(|_| is_unchanged(id)).and_then(Option::take);
             let bridge = kept.unwrap_or_else(|| {
-                let named = old.iter_mut().flatten().find(|bridge| bridge.settings.name == settings.name);
-                let (session, topic, announced) = named.map_or((None, None, None), |bridge| {
-                    (bridge.session.take(), bridge.notification.take(), bridge.announced)
-                });
                 let seed = self.bridges.seed.wrapping_add(u64::from(id.0)).wrapping_add(now.0 << 8);
-                let mut bridge = Box::new(Bridge::new(settings, session, seed, now));
-                bridge.announced = announced.filter(|_| bridge.notification == topic);
-                bridge
+                let mut new = Box::new(Bridge::new(settings, seed, now));
+                let named = old.iter_mut().flatten().find(|old| old.settings.name == new.settings.name);
+                if let Some(old) = named {
+                    new.inherit(old);
+                }
+                new
             });
             self.bridges.list.push(bridge);
         }
         self.bridges.list.shrink_to_fit();
+        self.watch_circles();
         for id in self.bridges.ids() {
             self.bridge_event(id, Event::Tick, now);
         }

@@ -91,7 +91,8 @@ impl<A: Access> Broker<A> {
         self.route(topic, publish.payload, qos, retain, Origin::Bridge(id), now)
     }
 
-    /// Gives a message to the bridges whose maps send it out, but not back to where it came from.
+    /// Gives a message to the bridges whose maps send it out, but not back to where it came from. Returns whether any
+    /// took it.
     pub(crate) fn route_out(
         &mut self,
         topic: TopicName<'_>,
@@ -100,7 +101,8 @@ impl<A: Access> Broker<A> {
         retain: Retain,
         origin: Origin,
         now: Instant,
-    ) {
+    ) -> bool {
+        let mut taken = false;
         let Self { bridges, connections, outbox, room, counters, settings, .. } = self;
         for (bridge, id) in bridges.list.iter_mut().zip((0..=u8::MAX).map(BridgeId)) {
             if origin == Origin::Bridge(id) {
@@ -123,6 +125,7 @@ impl<A: Access> Broker<A> {
                 continue;
             };
             let retain = bridge.retain_out(retain);
+            taken = true;
             let mut post = Post { outbox, room, counters, settings };
             if let Some(session) = bridge.session.as_deref_mut() {
                 post.queue(session, Waiting { message, qos, retain });
@@ -139,5 +142,6 @@ impl<A: Access> Broker<A> {
                 }
             }
         }
+        taken
     }
 }
