@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod accounts;
 #[cfg(test)]
+mod bridges;
+#[cfg(test)]
 mod connect;
 mod delivery;
 #[cfg(test)]
