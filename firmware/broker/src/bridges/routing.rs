@@ -86,6 +86,11 @@ impl<A: Access> Broker<A> {
             return Ok(());
         };
         let Ok(topic) = TopicName::new(&topic) else { return Ok(()) };
+        if !Message::fits(topic, publish.payload) {
+            // Because of its new topic. It would come again over every link if it were not acknowledged.
+            increment(&mut self.counters.messages_too_long);
+            return Ok(());
+        }
         let retain = if publish.retain { Retain::Retained } else { Retain::Live };
         let qos = publish.delivery.qos().min(qos);
         self.route(topic, publish.payload, qos, retain, Origin::Bridge(id), now)

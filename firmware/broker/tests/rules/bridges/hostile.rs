@@ -1,6 +1,6 @@
 //! Servers that do not keep to the standard.
 
-use espbroker_broker::{BridgeFailure::*, BridgeSettings, BridgeState, CloseReason, Direction::*};
+use espbroker_broker::{BridgeFailure::*, BridgeSettings, BridgeState, CloseReason, Direction::*, Settings};
 use espbroker_mqtt::PacketType;
 use proptest::{collection::vec, prelude::*};
 
@@ -109,6 +109,24 @@ fn a_message_longer_than_a_packet_may_be_does_not_end_the_link() {
     assert_eq!(lan.received(cloud), [b"\x70\x02\x00\x06"]);
     lan.expect(here, &["t x"]);
     lan.expect_up(0, false);
+}
+
+#[test]
+fn a_message_that_its_local_topic_makes_too_long_does_not_end_the_link() {
+    let mut lan = Lan::new();
+    let a = lan.add_broker("a", Settings { packet_size: 65_535, ..roomy() });
+    let cloud = lan.add_server("cloud");
+    let here = lan.client(a, "here", &[("#", 0)]);
+    lan.set_bridges(a, vec![bridge_to("cloud", &[("#", In, 1, "cloud/", "")])]);
+    lan.answer_bytes(cloud, CONNACK);
+    let _ = lan.received(cloud);
+    // 65,535 bytes, and six more under the local topic.
+    let longest = [&b"\x32\xfb\xff\x03\x00\x01t\x00\x05"[..], &[b'x'; 65_526]].concat();
+    lan.answer_bytes(cloud, &longest);
+    assert_eq!(lan.received(cloud), [b"\x40\x02\x00\x05"]);
+    assert_eq!(lan.counters(a).messages_too_long, 1);
+    lan.answer_bytes(cloud, b"\x30\x04\x00\x01tx");
+    lan.expect(here, &["cloud/t x"]);
 }
 
 #[test]
