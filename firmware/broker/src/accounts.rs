@@ -40,7 +40,6 @@ impl<A: Access> Broker<A> {
             }
         }
         away.retain_mut(|session| adopt(session, &old, access, anonymous));
-        away.shrink_to_fit();
         self.pump(now);
     }
 }

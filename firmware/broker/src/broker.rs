@@ -57,7 +57,8 @@ impl<A: Access> Broker<A> {
     pub fn new(settings: Settings, access: A) -> Self {
         Self {
             connections: Table::with_capacity(usize::from(settings.clients) + SPARE_CONNECTIONS),
-            away: Vec::new(),
+            // One more while a client takes over its own session.
+            away: Vec::with_capacity(usize::from(settings.sessions) + 1),
             retained: Retained::default(),
             outbox: Outbox::new(&settings),
             counters: Counters::default(),
@@ -109,6 +110,10 @@ impl<A: Access> Broker<A> {
         }
         if self.outbox.spoken != 0 {
             self.note_sent(now);
+        }
+        if core::mem::take(&mut self.outbox.is_crowded) {
+            // Once the outputs are polled.
+            self.outbox.wake_at(now);
         }
     }
 
@@ -177,7 +182,7 @@ impl<A: Access> Broker<A> {
         let to_clients = self.connections.iter().filter(|connection| connection.peer == Peer::Client);
         let reason = if to_clients.count() >= usize::from(self.settings.clients) + SPARE_CONNECTIONS {
             CloseReason::TooManyConnections
-        } else if !self.room.take(size_of::<Connection>(), Need::Growth) {
+        } else if !self.room.take(Connection::memory_of(transport), Need::Service) {
             increment(&mut self.counters.no_memory);
             CloseReason::NoMemory
         } else {
@@ -298,15 +303,14 @@ impl<A: Access> Broker<A> {
         }
     }
 
-    /// Sends bytes that cannot wait, or closes the connection when too many are unread.
+    /// Sends bytes that cannot wait, or closes the connection when too many are unread or there is no memory.
     pub(crate) fn answer_bytes(&mut self, id: ConnectionId, bytes: Bytes, now: Instant) {
-        let Some(connection) = self.connections.get_mut(id) else {
-            return;
-        };
-        if self.outbox.has_room_for_answer(connection, bytes.len()) {
-            self.outbox.send(connection, bytes, now);
-        } else {
+        let Self { connections, outbox, room, .. } = self;
+        let Some(connection) = connections.get_mut(id) else { return };
+        if !outbox.has_room_for_answer(connection, bytes.len()) {
             self.close(id, CloseReason::AnswersUnread, now);
+        } else if !outbox.answer(connection, bytes, room, now) {
+            self.close(id, CloseReason::NoMemory, now);
         }
     }
 
@@ -372,7 +376,6 @@ impl<A: Access> Broker<A> {
     pub(crate) fn forget_sessions(&mut self) {
         while self.away.len() > usize::from(self.settings.sessions) {
             self.away.remove(0);
-            self.away.shrink_to_fit();
             increment(&mut self.counters.sessions_forgotten);
         }
     }

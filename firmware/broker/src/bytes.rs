@@ -1,6 +1,6 @@
 //! [`Bytes`]: outbound bytes, short ones held in place and long ones shared by everyone they go to.
 
-use alloc::rc::Rc;
+use alloc::{rc::Rc, vec::Vec};
 use core::{fmt, ops::Deref};
 
 use espbroker_mqtt::{EncodeError, Packet};
@@ -9,13 +9,14 @@ use espbroker_mqtt::{EncodeError, Packet};
 /// does what precedes the topic of any PUBLISH.
 pub(crate) const INLINE: usize = 11;
 
-/// A whole control packet or a part of one. Cloning it never copies a long one.
+/// A whole control packet, several of them, or a part of one. Cloning it never copies a long one.
 #[derive(Clone)]
 pub struct Bytes(Repr);
 
 #[derive(Clone)]
 enum Repr {
     Inline { length: u8, bytes: [u8; INLINE] },
+    Grown(Rc<Vec<u8>>),
     Shared { bytes: Rc<[u8]>, start: u16, end: u16 },
 }
 
@@ -52,7 +53,47 @@ impl Bytes {
                 bytes.iter_mut().zip(all).for_each(|(place, byte)| *place = *byte);
                 Self(Repr::Inline { length: short, bytes })
             }
-            _ => Rc::<[u8]>::from(parts.concat()).into(),
+            _ => match parts {
+                [whole, []] => Rc::<[u8]>::from(whole).into(),
+                _ => Rc::<[u8]>::from(parts.concat()).into(),
+            },
+        }
+    }
+
+    /// Bytes of memory that [`Self::append`] takes for so many; `None` if these are shared with others.
+    pub(crate) fn growth(&self, more: usize) -> Option<usize> {
+        let (length, capacity) = match &self.0 {
+            Repr::Inline { length, .. } => (usize::from(*length), INLINE),
+            Repr::Grown(grown) if Rc::strong_count(grown) == 1 => (grown.len(), grown.capacity()),
+            Repr::Grown(_) | Repr::Shared { .. } => return None,
+        };
+        Some(if length + more <= capacity { 0 } else { length + more + length / 2 })
+    }
+
+    /// Appends to bytes that are not shared.
+    pub(crate) fn append(&mut self, more: &[u8]) {
+        let growth = self.growth(more.len()).unwrap_or_default();
+        match &mut self.0 {
+            Repr::Inline { length, bytes } if growth == 0 => {
+                let end = usize::from(*length) + more.len();
+                if let (Some(free), Ok(end)) = (bytes.get_mut(usize::from(*length)..end), u8::try_from(end)) {
+                    free.copy_from_slice(more);
+                    *length = end;
+                }
+            }
+            Repr::Inline { .. } => {
+                let mut grown = Vec::with_capacity(growth);
+                grown.extend_from_slice(self);
+                grown.extend_from_slice(more);
+                self.0 = Repr::Grown(Rc::new(grown));
+            }
+            Repr::Grown(grown) => {
+                if let Some(grown) = Rc::get_mut(grown) {
+                    grown.reserve_exact(growth.saturating_sub(grown.len()));
+                    grown.extend_from_slice(more);
+                }
+            }
+            Repr::Shared { .. } => {}
         }
     }
 
@@ -88,6 +129,7 @@ impl Deref for Bytes {
     fn deref(&self) -> &[u8] {
         match &self.0 {
             Repr::Inline { length, bytes } => bytes.get(..usize::from(*length)),
+            Repr::Grown(grown) => return grown,
             Repr::Shared { bytes, start, end } => bytes.get(usize::from(*start)..usize::from(*end)),
         }
         .unwrap_or_default()

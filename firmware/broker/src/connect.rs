@@ -79,9 +79,7 @@ impl<A: Access> Broker<A> {
     /// user: what waits in it was not meant for this one.
     fn claim(&mut self, client_id: &str, user: Option<UserId>) -> Option<Box<Session>> {
         let index = self.away.iter().position(|session| *session.client_id == *client_id)?;
-        let session = self.away.remove(index);
-        self.away.shrink_to_fit();
-        Some(session).filter(|session| session.user == user)
+        Some(self.away.remove(index)).filter(|session| session.user == user)
     }
 
     fn judge(&mut self, connect: &Connect<'_>, now: Instant) -> Result<Option<UserId>, ConnectReturnCode> {

@@ -8,6 +8,7 @@ use crate::{
     assembler::Assembler,
     event::{BridgeId, CloseReason, ConnectionId, Transport},
     message::Message,
+    room::ALLOCATION,
     session::Session,
     settings::CONNECT_TIME,
     time::Instant,
@@ -78,6 +79,15 @@ impl Connection {
             session: None,
             will: None,
         }
+    }
+
+    /// Heap bytes of a new one.
+    pub(crate) const fn memory_of(transport: Transport) -> usize {
+        size_of::<Self>()
+            + match transport {
+                Transport::Tcp => 0,
+                Transport::WebSocket => WebSocket::MEMORY + 2 * ALLOCATION,
+            }
     }
 
     /// Is it a client that was let in.

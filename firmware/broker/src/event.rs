@@ -95,7 +95,7 @@ pub enum Output {
     Send {
         /// To whom.
         connection: ConnectionId,
-        /// A control packet, or a part of one whose other parts follow at once; perhaps shared with other connections.
+        /// Control packets, or a part of one whose other parts follow at once; perhaps shared with other connections.
         bytes: Bytes,
     },
     /// Find the host, connect to it over TCP, and answer with [`Input::Opened`] or [`Input::OpenFailed`].

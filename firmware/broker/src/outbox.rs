@@ -13,6 +13,7 @@ use crate::{
     counters::{Counters, add},
     event::{ConnectionId, Output},
     message::Message,
+    room::{Need, Room},
     settings::{ANSWER_BYTES, Network, STALL_TIME, STALL_TIME_IN_NEED, Settings},
     time::Instant,
     traffic::Retain,
@@ -34,6 +35,9 @@ struct FanOut {
     recipients: usize,
 }
 
+/// The most outputs that a message takes.
+const PARTS: usize = 4;
+
 /// Outputs to be polled, and when to look at the time again.
 pub(crate) struct Outbox {
     queue: VecDeque<Entry>,
@@ -43,8 +47,6 @@ pub(crate) struct Outbox {
     recipients: Vec<ConnectionId>,
     /// How many of them had theirs.
     served: usize,
-    /// As many recipients as one message can have, for which room is kept.
-    clients: usize,
     network: Bounds,
     /// Bytes that the network holds for all connections, as [`Network::in_flight`] counts them.
     in_flight: usize,
@@ -56,6 +58,8 @@ pub(crate) struct Outbox {
     in_need: bool,
     /// The same before the present round.
     was_in_need: bool,
+    /// Something waits until the outputs are polled.
+    pub(crate) is_crowded: bool,
     /// Some connection may have something that waits.
     pub(crate) backlog: bool,
     /// No deadline of a connection is earlier.
@@ -92,7 +96,6 @@ impl Outbox {
             fan_out: None,
             recipients: Vec::with_capacity(usize::from(settings.clients)),
             served: 0,
-            clients: usize::from(settings.clients),
             network: Bounds {
                 window: size(window),
                 in_flight: size(in_flight),
@@ -104,6 +107,7 @@ impl Outbox {
             spoken: 0,
             in_need: false,
             was_in_need: false,
+            is_crowded: false,
             backlog: false,
             wake: None,
         }
@@ -115,8 +119,25 @@ impl Outbox {
         self.in_need = false;
     }
 
+    /// Is there memory for the outputs of one more message, which may take some of `room`.
+    #[inline]
+    fn has_place(&mut self, room: &mut Room) -> bool {
+        self.queue.len() + PARTS <= self.queue.capacity() || self.make_place(room)
+    }
+
+    fn make_place(&mut self, room: &mut Room) -> bool {
+        let more = self.queue.len() / 2 + PARTS;
+        let bytes = (self.queue.len() + more) * size_of::<Entry>();
+        let fits = room.take(bytes, Need::Growth);
+        if fits {
+            self.queue.reserve_exact(more);
+        }
+        self.is_crowded |= !fits;
+        fits
+    }
+
     /// May a message of `length` bytes be handed out for `connection`.
-    pub(crate) fn has_room(&mut self, connection: &Connection, length: usize) -> bool {
+    pub(crate) fn has_room(&mut self, connection: &Connection, length: usize, room: &mut Room) -> bool {
         let unsent = connection.unsent.saturating_add(length);
         if connection.unsent > 0 && unsent > self.network.window {
             return false;
@@ -131,7 +152,7 @@ impl Outbox {
             }
             self.in_need = true;
         }
-        fits
+        fits && self.has_place(room)
     }
 
     /// May an answer of `length` bytes be handed out, which can neither be dropped nor wait.
@@ -145,6 +166,39 @@ impl Outbox {
     /// How long a connection may take no bytes, ms.
     pub(crate) const fn stall_time(&self) -> u64 {
         if self.in_need { STALL_TIME_IN_NEED } else { STALL_TIME }
+    }
+
+    /// Hands out an answer, together with an earlier one if nothing is between them; `false` if there is no memory.
+    pub(crate) fn answer(
+        &mut self,
+        connection: &mut Connection,
+        bytes: Bytes,
+        room: &mut Room,
+        now: Instant,
+    ) -> bool {
+        let growth = match self.queue.back_mut() {
+            Some(Entry::Output(Output::Send { connection: last, bytes: before }))
+                if *last == connection.id =>
+            {
+                before.growth(bytes.len()).map(|growth| (before, growth))
+            }
+            _ => None,
+        };
+        if let Some((before, growth)) = growth {
+            let fits = growth == 0 || room.take(growth, Need::Service);
+            if fits {
+                before.append(&bytes);
+                self.note(connection, bytes.len(), now);
+            }
+            return fits;
+        }
+        let places = self.queue.len() + self.step();
+        let is_full = self.queue.len() == self.queue.capacity();
+        let fits = !is_full || room.take(places * size_of::<Entry>(), Need::Service);
+        if fits {
+            self.send(connection, bytes, now);
+        }
+        fits
     }
 
     /// Hands out `bytes`, whether there is room or not.
@@ -176,7 +230,10 @@ impl Outbox {
     #[inline]
     pub(crate) fn fan_out(&mut self, connection: &mut Connection, length: usize, now: Instant) -> bool {
         let in_flight = self.in_flight.saturating_add(length + self.network.segment);
-        let fits = connection.unsent == 0 && in_flight <= self.network.in_flight;
+        let fits = connection.unsent == 0 && in_flight <= self.network.in_flight
+            // Else it is for the longer way, which asks for memory.
+            && self.recipients.len() < self.recipients.capacity()
+            && self.queue.len() < self.queue.capacity();
         if fits {
             self.in_flight = in_flight;
             connection.unsent = length;
@@ -266,14 +323,24 @@ impl Outbox {
     }
 
     pub(crate) fn push(&mut self, output: Output) {
+        if self.queue.len() == self.queue.capacity() {
+            // Not twice as long, as it would by itself.
+            self.queue.reserve_exact(self.step());
+        }
         self.queue.push_back(Entry::Output(output));
+    }
+
+    /// Places by which a full queue becomes longer for what is not a message.
+    fn step(&self) -> usize {
+        self.queue.len() / 8 + PARTS
     }
 
     pub(crate) fn pop(&mut self) -> Option<Output> {
         if self.fan_out.is_none() {
             let entry = self.queue.pop_front()?;
             if self.queue.is_empty() && self.queue.capacity() > KEPT {
-                self.queue.shrink_to(KEPT);
+                self.queue = VecDeque::new();
+                self.queue.reserve_exact(KEPT);
             }
             match entry {
                 Entry::Output(output) => return Some(output),
@@ -298,9 +365,6 @@ impl Outbox {
         if self.served == self.recipients.len() {
             self.served = 0;
             self.recipients.clear();
-            if self.recipients.capacity() > self.clients {
-                self.recipients.shrink_to(self.clients);
-            }
         }
     }
 
@@ -365,7 +429,7 @@ mod tests {
 
     #[test]
     fn outputs_keep_their_order_whatever_is_polled_between_them() {
-        let mut outbox = Outbox::new(&Settings { clients: 2, ..Settings::default() });
+        let mut outbox = Outbox::new(&Settings { clients: 6, ..Settings::default() });
         let empty = outbox.memory();
         fan_out(&mut outbox, "a", &[1, 2, 3]);
         close(&mut outbox, 2);

@@ -148,13 +148,15 @@ impl<A: Access> Round<'_, A> {
                 }
                 Stage::Pubcomp => 8,
             };
-            if !outbox.has_room(connection, length) {
+            if !outbox.has_room(connection, length, room) {
                 return Step::NoRoom;
             }
             traffic.resent += 1;
             return Step::Again(sent.stage.clone(), sent.packet_id, sent.retain);
         }
         let can_launch = traffic.in_flight.len() < IN_FLIGHT_MESSAGES;
+        let growth = traffic.in_flight_growth();
+        let has_place = |room: &mut Room| growth == 0 || room.take(growth, Need::Service);
         while let Some(replay) = traffic.replays.first_mut().filter(|replay| replay.behind == 0) {
             // Judged now and not when it was subscribed to: permissions may have changed since.
             let wanted = |message: &Message| match bridge {
@@ -168,8 +170,8 @@ impl<A: Access> Round<'_, A> {
                 // As it is, or longer by the topic there and perhaps one more byte of the remaining length.
                 let length = Outbox::publish_length(connection, message, qos)
                     + mapped.map_or(0, |mapped| 1 + mapped.length().saturating_sub(message.topic().len()));
-                (qos == QoS::AtMostOnce || can_launch)
-                    && outbox.has_room(connection, length)
+                (qos == QoS::AtMostOnce || can_launch && has_place(room))
+                    && outbox.has_room(connection, length, room)
                     && (copied == 0 || room.take(copied + OVERHEAD, Need::Growth))
             };
             match replay.next(self.retained, wanted, admit) {
@@ -199,7 +201,9 @@ impl<A: Access> Round<'_, A> {
             if first.qos != QoS::AtMostOnce && !can_launch {
                 return Step::Nothing;
             }
-            if !outbox.has_room(connection, Outbox::publish_length(connection, &first.message, first.qos)) {
+            let length = Outbox::publish_length(connection, &first.message, first.qos);
+            if !outbox.has_room(connection, length, room) || first.qos != QoS::AtMostOnce && !has_place(room)
+            {
                 return Step::NoRoom;
             }
             return traffic.next_waiting().map_or(Step::Nothing, Step::New);

@@ -7,7 +7,12 @@ use alloc::vec::Vec;
 
 use espbroker_mqtt::{QoS, TopicName, filter_matches};
 
-use crate::{message::Message, settings::Settings, store::Saving};
+use crate::{
+    message::Message,
+    room::{Need, Room},
+    settings::Settings,
+    store::Saving,
+};
 
 /// Entries for which room is made at once.
 const GROWTH: usize = 4;
@@ -56,15 +61,30 @@ impl Retained {
     /// Keeps `message` in place of what was kept for its topic before; one without payload only clears.
     ///
     /// After an error nothing is kept for the topic: an old value would be taken for the new one.
-    pub(crate) fn set(&mut self, message: Message, qos: QoS, settings: &Settings) -> Result<(), Full> {
+    pub(crate) fn set(
+        &mut self,
+        message: Message,
+        qos: QoS,
+        settings: &Settings,
+        room: &mut Room,
+    ) -> Result<(), Full> {
         let old = self.remove(message.topic());
         let clears = message.payload().is_empty();
         let limit = usize::try_from(settings.retained_bytes).unwrap_or(usize::MAX);
         let full =
             self.count() >= usize::from(settings.retained_messages) || self.bytes + message.size() > limit;
+        // The list is moved to make it longer.
+        let grows = !clears && !full && self.messages.len() == self.messages.capacity();
+        let places = self.messages.len() + GROWTH;
+        let full = full
+            || old == Old::Unknown && !room.has(Need::Growth)
+            || grows && !room.take(places * size_of::<Kept>(), Need::Growth);
         if clears || full {
             // What the store has must go, whether the message was cleared or found no place.
             self.end_clearing(old, || cleared(&message));
+            if room.has(Need::Growth) {
+                self.shrink();
+            }
             return if clears { Ok(()) } else { Err(Full) };
         }
         let stored = if self.is_saved && !is_reserved(&message) { Stored::NotYet } else { Stored::Yes };
@@ -85,13 +105,13 @@ impl Retained {
         {
             self.push(empty, QoS::AtMostOnce, Stored::NotCleared);
         }
-        self.shrink();
+        self.give_back();
     }
 
     /// Keeps a message that the store has.
     pub(crate) fn restore(&mut self, message: Message, qos: QoS, settings: &Settings) -> Result<(), Full> {
         let is_saved = core::mem::replace(&mut self.is_saved, false);
-        let result = self.set(message, qos, settings);
+        let result = self.set(message, qos, settings, &mut Room::new(0));
         self.is_saved = is_saved;
         result
     }
@@ -134,9 +154,17 @@ impl Retained {
         Old::Known
     }
 
+    /// Gives back what is not used, which takes a copy of the rest.
     fn shrink(&mut self) {
-        if self.messages.capacity() - self.messages.len() > GROWTH || self.messages.is_empty() {
+        if self.messages.capacity() - self.messages.len() > GROWTH {
             self.messages.shrink_to_fit();
+        }
+    }
+
+    /// Gives back everything when there is nothing.
+    fn give_back(&mut self) {
+        if self.messages.is_empty() {
+            self.messages = Vec::new();
         }
     }
 
@@ -151,7 +179,7 @@ impl Retained {
         if kept.stored == Stored::NotCleared {
             self.cleared -= 1;
             self.messages.remove(index);
-            self.shrink();
+            self.give_back();
         } else {
             kept.stored = Stored::Yes;
         }
@@ -229,7 +257,8 @@ mod tests {
     }
 
     fn set(retained: &mut Retained, topic: &str, payload: &[u8]) {
-        let _ = retained.set(message(topic, payload), QoS::AtMostOnce, &Settings::default());
+        let _ =
+            retained.set(message(topic, payload), QoS::AtMostOnce, &Settings::default(), &mut Room::new(0));
     }
 
     fn save_all(retained: &mut Retained) -> String {
@@ -277,9 +306,12 @@ mod tests {
     fn a_message_that_finds_no_place_is_taken_from_the_store_as_well() {
         let mut retained = Retained { is_saved: true, ..Retained::default() };
         let settings = Settings { retained_bytes: 10, ..Settings::default() };
-        assert_eq!(retained.set(message("a", b"1"), QoS::AtMostOnce, &settings), Ok(()));
+        assert_eq!(retained.set(message("a", b"1"), QoS::AtMostOnce, &settings, &mut Room::new(0)), Ok(()));
         assert_eq!(save_all(&mut retained), "a=1 ");
-        assert_eq!(retained.set(message("a", &[b'x'; 10]), QoS::AtMostOnce, &settings), Err(Full));
+        assert_eq!(
+            retained.set(message("a", &[b'x'; 10]), QoS::AtMostOnce, &settings, &mut Room::new(0)),
+            Err(Full)
+        );
         assert_eq!(
             (save_all(&mut retained), retained.count(), retained.bytes()),
             (String::from("a= "), 0, 0)

@@ -5,9 +5,9 @@
 //! never too high. What may be refused is refused while the floor is still out of reach: the network stack, which
 //! shares the heap, must never find it empty.
 
-/// What an allocation takes beside its bytes on the chip: header and rounding (SDK allocator: 16 B header, 8 B
+/// What an allocation takes beside its bytes on the chip: header and at most the rounding (SDK allocator: 16 B header, 8 B
 /// alignment).
-pub(crate) const ALLOCATION: usize = 20;
+pub(crate) const ALLOCATION: usize = 16 + 7;
 
 /// Bytes free, and those that are to stay free.
 #[derive(Clone, Copy, Debug)]
@@ -21,9 +21,11 @@ pub(crate) struct Room {
 /// What memory is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// Serves those that are in already: a message of QoS 1 or 2, a packet under way.
+    /// Serves those that are in already: a message of QoS 1 or 2, a packet under way. Also a new connection: a client whose
+    /// session is here comes to take what waits for it.
     Service,
-    /// Can be refused or dropped without harm: a new client, a subscription, a message of QoS 0 for a slow reader.
+    /// Can be refused or dropped without harm: a new client, a subscription, a message of QoS 0 for a slow reader, or one
+    /// for a client that is away and may never come back.
     Growth,
 }
 
@@ -45,17 +47,25 @@ impl Room {
 
     /// Takes `bytes` in one allocation, unless that would leave too little.
     pub(crate) fn take(&mut self, bytes: usize, need: Need) -> bool {
-        let kept = match need {
-            Need::Service => self.floor,
-            Need::Growth => self.floor.saturating_add(self.slack),
-        };
         let taken = bytes.saturating_add(ALLOCATION);
         match self.free.checked_sub(taken) {
-            Some(free) if free >= kept => {
+            Some(free) if free >= self.kept(need) => {
                 self.free = free;
                 true
             }
             _ => false,
+        }
+    }
+
+    /// Is there enough for what takes nothing more.
+    pub(crate) fn has(&self, need: Need) -> bool {
+        self.free >= self.kept(need)
+    }
+
+    const fn kept(&self, need: Need) -> usize {
+        match need {
+            Need::Service => self.floor,
+            Need::Growth => self.floor.saturating_add(self.slack),
         }
     }
 }

@@ -45,7 +45,7 @@ impl<A: Access> Broker<A> {
             Received::AtLeastOnce { packet_id, .. } => (Some(Packet::Puback(packet_id)), None),
             Received::ExactlyOnce { packet_id, .. } => (Some(Packet::Pubrec(packet_id)), Some(packet_id)),
         };
-        let Self { connections, access, .. } = self;
+        let Self { connections, access, room, .. } = self;
         let Some(connection) = connections.get(id) else { return };
         let peer = connection.peer;
         let Some(session) = connection.session.as_deref() else { return };
@@ -63,6 +63,15 @@ impl<A: Access> Broker<A> {
                     .is_some_and(|traffic| traffic.unreleased.len() >= UNRELEASED_MESSAGES)
             {
                 return self.close(id, CloseReason::TooManyUnreleased, now);
+            }
+            // What is published must be remembered until it is released.
+            let growth = match (exactly_once, &session.traffic) {
+                (None, _) => 0,
+                (Some(_), None) => Traffic::FIRST_UNRELEASED,
+                (Some(_), Some(traffic)) => traffic.unreleased_growth(),
+            };
+            if growth > 0 && !room.take(growth, Need::Service) {
+                return self.close(id, CloseReason::NoMemory, now);
             }
             let allowed = !session.restricted
                 || session.subject(access).may(Wish::Write, publish.topic.as_str().as_bytes());
@@ -93,7 +102,7 @@ impl<A: Access> Broker<A> {
             if let Some(packet_id) = exactly_once
                 && let Some(session) = self.find(id).and_then(|connection| connection.session.as_deref_mut())
             {
-                session.traffic().unreleased.push(packet_id);
+                session.traffic().hold(packet_id);
             }
         }
         if let Some(packet) = acknowledgement {
@@ -140,7 +149,7 @@ impl<A: Access> Broker<A> {
                 return Err(NoMemory);
             };
             let message = made.insert(message).clone();
-            if retained.set(message, qos, settings).is_err() {
+            if retained.set(message, qos, settings, room).is_err() {
                 increment(&mut counters.retained_refused);
             }
         }
@@ -235,29 +244,33 @@ impl Post<'_> {
         let Some(session) = connection.session.as_deref() else { return };
         if qos == QoS::AtMostOnce && session.is_idle() {
             let length = Outbox::publish_length(connection, message, qos);
-            if self.outbox.has_room(connection, length) {
+            if self.outbox.has_room(connection, length, self.room) {
                 add(&mut self.counters.messages_sent, 1);
                 return self.outbox.publish(connection, message, Delivery::Once, retain, now);
             }
         }
         if let Some(session) = connection.session.as_deref_mut() {
-            self.queue(session, Waiting { message: message.clone(), qos, retain });
+            let need = if qos == QoS::AtMostOnce { Need::Growth } else { Need::Service };
+            self.wait(session, Waiting { message: message.clone(), qos, retain }, need);
             self.outbox.backlog = true;
         }
     }
 
-    /// Lets a message wait, or drops it when too much waits already.
+    /// Lets a message wait for a client that is away.
     pub(crate) fn queue(&mut self, session: &mut Session, waiting: Waiting) {
+        self.wait(session, waiting, Need::Growth);
+    }
+
+    /// Lets a message wait, or drops it when too much waits already.
+    fn wait(&mut self, session: &mut Session, waiting: Waiting, need: Need) {
         let limit = usize::try_from(self.settings.queue_bytes).unwrap_or(usize::MAX);
         let (held, bytes) =
             session.traffic.as_ref().map_or((0, 0), |traffic| (traffic.held(), traffic.held_bytes));
         let fits = held == 0
             || (held < usize::from(self.settings.queue_messages)
                 && bytes.saturating_add(waiting.message.length()) <= limit);
-        let need = if waiting.qos == QoS::AtMostOnce { Need::Growth } else { Need::Service };
-        let fixed = if session.traffic.is_none() { size_of::<Traffic>() } else { 0 };
-        // Twice, because a full queue doubles.
-        if fits && self.room.take(fixed + 2 * size_of::<Waiting>(), need) {
+        let growth = session.traffic.as_ref().map_or(Traffic::FIRST_WAITING, |traffic| traffic.growth());
+        if fits && if growth == 0 { self.room.has(need) } else { self.room.take(growth, need) } {
             session.traffic().wait(waiting);
         } else {
             add(&mut self.counters.messages_dropped, 1);

@@ -8,23 +8,32 @@ use crate::{
     access::Access,
     broker::Broker,
     counters::increment,
-    event::ConnectionId,
+    event::{CloseReason, ConnectionId},
+    message::OVERHEAD,
     replay::Replay,
-    room::{Need, Room},
+    room::{ALLOCATION, Need, Room},
     session::Session,
     settings::{FILTER_BYTES_PER_SUBSCRIPTION, Settings},
     time::Instant,
     traffic::Traffic,
 };
 
+/// Subscriptions in one SUBSCRIBE whose return codes are too short to be counted.
+const FEW: usize = 32;
+
 impl<A: Access> Broker<A> {
     pub(crate) fn subscribe(&mut self, id: ConnectionId, subscribe: &Subscribe<'_>, now: Instant) {
+        let count = subscribe.subscriptions.iter().count();
+        // The return codes, and once more in the SUBACK.
+        if count > FEW && !self.room.take(2 * count + OVERHEAD + ALLOCATION, Need::Service) {
+            return self.close(id, CloseReason::NoMemory, now);
+        }
         let Self { settings, connections, retained, counters, access, room, .. } = self;
         let Some(session) = connections.get_mut(id).and_then(|connection| connection.session.as_deref_mut())
         else {
             return;
         };
-        let mut codes = Vec::new();
+        let mut codes = Vec::with_capacity(count);
         for subscription in subscribe.subscriptions.iter() {
             let (filter, qos) = (subscription.filter, subscription.qos);
             let code = if !session.subject(access).may_subscribe(filter) {
@@ -54,12 +63,17 @@ impl<A: Access> Broker<A> {
     }
 
     pub(crate) fn unsubscribe(&mut self, id: ConnectionId, unsubscribe: &Unsubscribe<'_>, now: Instant) {
-        if let Some(session) = self.find(id).and_then(|connection| connection.session.as_deref_mut()) {
+        let Self { connections, room, .. } = self;
+        let connection = connections.get_mut(id);
+        if let Some(session) = connection.and_then(|connection| connection.session.as_deref_mut()) {
             for filter in unsubscribe.filters.iter() {
                 session.subscriptions.remove(filter);
                 if let Some(traffic) = session.traffic.as_deref_mut() {
                     traffic.replays.retain(|replay| !replay.is_for(filter));
                 }
+            }
+            if room.has(Need::Growth) {
+                session.subscriptions.shrink();
             }
             session.settle();
         }

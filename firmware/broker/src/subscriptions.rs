@@ -159,6 +159,11 @@ impl Subscriptions {
         self.bits |= if filter.has_wildcard() { u32::MAX } else { bit(hash) };
     }
 
+    /// Gives back what is not used, which takes a copy of the rest.
+    pub(crate) fn shrink(&mut self) {
+        self.bytes.shrink_to_fit();
+    }
+
     /// Removes a filter, if it is there.
     pub(crate) fn remove(&mut self, filter: TopicFilter<'_>) {
         let Some(number) = self.find(filter) else { return };
@@ -167,10 +172,10 @@ impl Subscriptions {
         self.move_starts(number + 1, |moved| moved.saturating_sub(end - start));
         self.bytes.drain(start..end);
         self.bytes.drain(number * KEY..(number + 1) * KEY);
-        self.bytes.shrink_to_fit();
         self.count -= 1;
         self.wildcards -= u16::from(filter.has_wildcard());
         if self.count == 0 {
+            self.shrink();
             self.bits = 0;
         }
     }

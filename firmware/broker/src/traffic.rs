@@ -7,7 +7,20 @@ use alloc::{collections::VecDeque, vec::Vec};
 
 use espbroker_mqtt::{PacketId, QoS};
 
-use crate::{message::Message, replay::Replay};
+use crate::{message::Message, replay::Replay, room::ALLOCATION};
+
+/// Fewest places by which a full list becomes longer.
+const GROWTH: usize = 4;
+
+/// Places by which a full list of `length` becomes longer: a list is moved for that, so not too few.
+const fn step(length: usize) -> usize {
+    if length / 2 > GROWTH { length / 2 } else { GROWTH }
+}
+
+/// Places of a list after one more, if it must be moved for that; else 0.
+const fn grown(length: usize, capacity: usize) -> usize {
+    if length < capacity { 0 } else { length + step(length) }
+}
 
 /// A message that was not handed out yet.
 #[derive(Clone, Debug)]
@@ -72,6 +85,36 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
+    /// Bytes of a new one with its first message that waits.
+    pub(crate) const FIRST_WAITING: usize = size_of::<Self>() + ALLOCATION + GROWTH * size_of::<Waiting>();
+
+    /// Bytes of a new one with its first message that is not released.
+    pub(crate) const FIRST_UNRELEASED: usize =
+        size_of::<Self>() + ALLOCATION + GROWTH * size_of::<PacketId>();
+
+    /// Bytes that one more message that waits makes it take; 0 while there is a place.
+    pub(crate) fn growth(&self) -> usize {
+        grown(self.waiting.len(), self.waiting.capacity()) * size_of::<Waiting>()
+    }
+
+    /// The same for one more message in flight.
+    pub(crate) fn in_flight_growth(&self) -> usize {
+        grown(self.in_flight.len(), self.in_flight.capacity()) * size_of::<InFlight>()
+    }
+
+    /// The same for one more message that is not released.
+    pub(crate) fn unreleased_growth(&self) -> usize {
+        grown(self.unreleased.len(), self.unreleased.capacity()) * size_of::<PacketId>()
+    }
+
+    /// Remembers a message of QoS 2 until it is released.
+    pub(crate) fn hold(&mut self, packet_id: PacketId) {
+        if self.unreleased.len() == self.unreleased.capacity() {
+            self.unreleased.reserve_exact(step(self.unreleased.len()));
+        }
+        self.unreleased.push(packet_id);
+    }
+
     /// Is there nothing to remember.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
@@ -91,6 +134,9 @@ impl Traffic {
     }
 
     pub(crate) fn wait(&mut self, waiting: Waiting) {
+        if self.waiting.len() == self.waiting.capacity() {
+            self.waiting.reserve_exact(step(self.waiting.len()));
+        }
         self.held_bytes += waiting.message.length();
         self.waiting.push_back(waiting);
     }
@@ -106,6 +152,7 @@ impl Traffic {
     /// Begins with retained messages, after what waits already.
     pub(crate) fn replay(&mut self, mut replay: Replay) {
         replay.behind = self.waiting.len();
+        self.replays.reserve_exact(1);
         self.replays.push(replay);
     }
 
@@ -131,6 +178,9 @@ impl Traffic {
         };
         if self.resent == self.in_flight.len() {
             self.resent += 1;
+        }
+        if self.in_flight.len() == self.in_flight.capacity() {
+            self.in_flight.reserve_exact(step(self.in_flight.len()));
         }
         self.in_flight.push(InFlight { packet_id, stage, retain });
     }
@@ -194,12 +244,17 @@ impl Traffic {
         let stays = |waiting: &Waiting| waiting.qos != QoS::AtMostOnce;
         self.resent = 0;
         self.replays.retain(Replay::outlives_connection);
-        self.replays.shrink_to_fit();
+        if self.replays.is_empty() {
+            self.replays = Vec::new();
+        }
         for replay in &mut self.replays {
             replay.behind = self.waiting.iter().take(replay.behind).filter(|waiting| stays(waiting)).count();
         }
         self.waiting.retain(stays);
-        self.waiting.shrink_to_fit();
+        // Moving the rest would take memory first.
+        if self.waiting.is_empty() {
+            self.waiting = VecDeque::new();
+        }
         let bytes = |message: Option<&Message>| message.map_or(0, Message::length);
         self.held_bytes = self.waiting.iter().map(|waiting| waiting.message.length()).sum::<usize>()
             + self.in_flight.iter().map(|sent| bytes(sent.stage.message())).sum::<usize>();

@@ -5,9 +5,11 @@ use espbroker_mqtt::{EncodeError, Packet};
 use crate::{
     access::Access,
     broker::Broker,
-    bytes::Bytes,
+    bytes::{Bytes, INLINE},
     connection::Connection,
     event::{CloseReason, ConnectionId},
+    message::OVERHEAD,
+    room::{Need, Room},
     time::Instant,
     websocket::{Scratch, Step, WebSocket},
 };
@@ -20,24 +22,35 @@ enum Turn {
     Data(usize),
     /// An answer was to be sent.
     Answer(Bytes),
-    /// A last answer, and why the connection ends.
-    End(Bytes, CloseReason),
+    /// There is no memory for what has to wait.
+    NoMemory,
+    /// A last answer, if there is memory for it, and why the connection ends.
+    End(Option<Bytes>, CloseReason),
 }
 
 impl<A: Access> Broker<A> {
     /// Takes bytes of a WebSocket.
     pub(crate) fn unwrap(&mut self, id: ConnectionId, mut bytes: &[u8], now: Instant) {
         let mut scratch: Scratch = [0; _];
-        while let Some(websocket) = self.find(id).and_then(|connection| connection.websocket.as_deref_mut()) {
-            match turn(websocket, &mut bytes, &mut scratch) {
+        loop {
+            let Self { connections, room, .. } = self;
+            let connection = connections.get_mut(id);
+            let Some(websocket) = connection.and_then(|connection| connection.websocket.as_deref_mut())
+            else {
+                return;
+            };
+            match turn(websocket, &mut bytes, &mut scratch, room) {
                 Turn::Done => return,
+                Turn::NoMemory => self.close(id, CloseReason::NoMemory, now),
                 Turn::Data(length) => {
                     let data = scratch.get(..length).unwrap_or_default();
                     self.stream(id, data, now);
                 }
                 Turn::Answer(answer) => self.answer_bytes(id, answer, now),
                 Turn::End(answer, reason) => {
-                    self.answer_bytes(id, answer, now);
+                    if let Some(answer) = answer {
+                        self.answer_bytes(id, answer, now);
+                    }
                     self.close(id, reason, now);
                 }
             }
@@ -45,17 +58,28 @@ impl<A: Access> Broker<A> {
     }
 }
 
-fn turn(websocket: &mut WebSocket, bytes: &mut &[u8], scratch: &mut Scratch) -> Turn {
-    let copy = |answer: &[u8]| Bytes::join([answer, &[]]);
-    let error = match websocket.next(bytes, scratch) {
+fn turn(websocket: &mut WebSocket, bytes: &mut &[u8], scratch: &mut Scratch, room: &mut Room) -> Turn {
+    let copy = |answer: &[u8], room: &mut Room| {
+        let fits = answer.len() <= INLINE || room.take(OVERHEAD + answer.len(), Need::Service);
+        fits.then(|| Bytes::join([answer, &[]]))
+    };
+    let error = match websocket.next(bytes, scratch, room) {
         Ok(Step::NeedMore) => return Turn::Done,
+        Ok(Step::NoMemory) => return Turn::NoMemory,
         Ok(Step::Data(data)) => return Turn::Data(data.len()),
-        Ok(Step::Upgraded(answer) | Step::Pong(answer)) => return Turn::Answer(copy(answer)),
+        Ok(Step::Upgraded(answer) | Step::Pong(answer)) => {
+            let Some(answer) = copy(answer, room) else {
+                // Without this answer no frame can follow either.
+                websocket.close(0);
+                return Turn::NoMemory;
+            };
+            return Turn::Answer(answer);
+        }
         // What MQTT says of an end without DISCONNECT holds for the end of a WebSocket, too.
-        Ok(Step::Close(answer)) => return Turn::End(copy(answer), CloseReason::WebSocketClosed),
+        Ok(Step::Close(answer)) => return Turn::End(copy(answer, room), CloseReason::WebSocketClosed),
         Err(error) => error,
     };
-    Turn::End(copy(error.answer(scratch)), CloseReason::WebSocket(error))
+    Turn::End(copy(error.answer(scratch), room), CloseReason::WebSocket(error))
 }
 
 impl Connection {
@@ -92,8 +116,8 @@ mod tests {
     fn an_error_is_answered_and_ends_the_connection() {
         let mut websocket = WebSocket::new();
         let mut bytes: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-        match turn(&mut websocket, &mut bytes, &mut [0; _]) {
-            Turn::End(answer, CloseReason::WebSocket(WebSocketError::Path)) => {
+        match turn(&mut websocket, &mut bytes, &mut [0; _], &mut Room::new(0)) {
+            Turn::End(Some(answer), CloseReason::WebSocket(WebSocketError::Path)) => {
                 assert!(answer.starts_with(b"HTTP/1.1 404"));
             }
             _ => panic!("another path is served"),

@@ -5,6 +5,7 @@
 use alloc::boxed::Box;
 
 use super::{Scratch, Step, WebSocketError};
+use crate::room::{Need, Room};
 
 const FIN: u8 = 0x80;
 const RESERVED: u8 = 0x70;
@@ -79,11 +80,12 @@ impl Frames {
         Self { part: Part::START, expected: Expected::Message }
     }
 
-    /// Takes the front of `input`. After [`Step::Close`] or an error it is of no use.
+    /// Takes the front of `input`. After [`Step::Close`], [`Step::NoMemory`] or an error it is of no use.
     pub(super) fn next<'a>(
         &mut self,
         input: &mut &[u8],
         scratch: &'a mut Scratch,
+        room: &mut Room,
     ) -> Result<Step<'a>, WebSocketError> {
         let (step, length): Found<'a> = loop {
             let found = match &mut self.part {
@@ -93,7 +95,7 @@ impl Frames {
                 }
                 _ if input.is_empty() => return Ok(Step::NeedMore),
                 Part::Header(begun) => match begun.next(input, self.expected)? {
-                    Some(header) => self.begin(&header, input, scratch)?,
+                    Some(header) => self.begin(&header, input, scratch, room)?,
                     None => None,
                 },
                 Part::Data { missing, mask } => {
@@ -124,6 +126,7 @@ impl Frames {
         header: &Header,
         input: &mut &[u8],
         scratch: &mut Scratch,
+        room: &mut Room,
     ) -> Result<Option<Found<'a>>, WebSocketError> {
         match *header {
             Header::Data { next, length, mask } => {
@@ -136,6 +139,9 @@ impl Frames {
                 if control.collect(input) {
                     self.part = Part::START;
                     return control.answer(scratch);
+                }
+                if !room.take(size_of::<Control>(), Need::Service) {
+                    return Ok(Some((|_| Step::NoMemory, 0)));
                 }
                 self.part = Part::Control(Box::new(control));
             }

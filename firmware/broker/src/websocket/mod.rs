@@ -20,6 +20,8 @@ use core::fmt;
 use frame::{DataHeader, Frames};
 use handshake::Handshake;
 
+use crate::room::Room;
+
 pub use error::WebSocketError;
 
 /// Where one step puts its bytes. Holds every answer whole; data comes in pieces of this length.
@@ -50,9 +52,14 @@ pub(crate) enum Step<'a> {
     Pong(&'a [u8]),
     /// The client closes: this frame is to be sent and the connection to be closed.
     Close(&'a [u8]),
+    /// A control frame has to wait for its end, and there is no memory for that.
+    NoMemory,
 }
 
 impl WebSocket {
+    /// Heap bytes of a new one.
+    pub(crate) const MEMORY: usize = size_of::<Self>() + size_of::<Handshake>();
+
     /// Waits for the client's opening handshake.
     pub(crate) fn new() -> Self {
         Self { state: State::Handshake(Box::new(Handshake::new())) }
@@ -65,6 +72,7 @@ impl WebSocket {
         &mut self,
         input: &mut &[u8],
         scratch: &'a mut Scratch,
+        room: &mut Room,
     ) -> Result<Step<'a>, WebSocketError> {
         let step = match &mut self.state {
             State::Handshake(handshake) => match handshake.next(input) {
@@ -75,7 +83,7 @@ impl WebSocket {
                 }
                 Err(error) => Err(error),
             },
-            State::Open(frames) => frames.next(input, scratch),
+            State::Open(frames) => frames.next(input, scratch, room),
             State::Closed => {
                 *input = &[];
                 Ok(Step::NeedMore)

@@ -2,8 +2,8 @@
 //! moves.
 //!
 //! The network takes what it was handed when the test says so. It checks what the broker promises about every
-//! connection: packets are whole, valid and in one piece, over a WebSocket one in each frame, nothing follows an end,
-//! and what is handed out for messages stays within the window and the memory of the network.
+//! connection: packets are whole, valid and in one go, over a WebSocket one in each frame, nothing follows an end, and
+//! what is handed out for messages stays within the window and the memory of the network.
 
 mod accounts;
 mod websocket;
@@ -67,6 +67,23 @@ pub(crate) struct Link {
     is_upgraded: bool,
 }
 
+/// What is done around the broker's work.
+#[derive(Clone, Copy)]
+pub(crate) struct Platform {
+    /// Does the work that it is given, once.
+    pub(crate) run: fn(&mut dyn FnMut()),
+    /// Is called before the broker is told of anything.
+    pub(crate) before: fn(&mut Broker<Accounts>),
+    /// Is called when it has dealt with that.
+    pub(crate) after: fn(&Broker<Accounts>),
+}
+
+impl Default for Platform {
+    fn default() -> Self {
+        Self { run: |work| work(), before: |_| (), after: |_| () }
+    }
+}
+
 pub(crate) struct World {
     pub(crate) broker: Broker<Accounts>,
     pub(crate) now: Instant,
@@ -74,14 +91,25 @@ pub(crate) struct World {
     network: Network,
     /// What the network's memory holds, each connection in whole segments.
     pub(crate) charged: usize,
+    platform: Platform,
     said: Vec<Said>,
 }
 
 impl World {
     pub(crate) fn new(settings: Settings, accounts: Accounts) -> Self {
+        Self::on(Platform::default(), settings, accounts)
+    }
+
+    pub(crate) fn on(platform: Platform, settings: Settings, accounts: Accounts) -> Self {
+        let network = settings.network;
+        let (mut parts, mut broker) = (Some((settings, accounts)), None);
+        (platform.run)(&mut || {
+            broker = parts.take().map(|(settings, accounts)| Broker::new(settings, accounts));
+        });
         Self {
-            network: settings.network,
-            broker: Broker::new(settings, accounts),
+            network,
+            platform,
+            broker: broker.expect("a platform that does its work"),
             now: Instant(1_000_000),
             links: BTreeMap::new(),
             charged: 0,
@@ -95,8 +123,21 @@ impl World {
     }
 
     pub(crate) fn handle(&mut self, input: Input<'_>) {
-        self.broker.handle(input, self.now);
+        self.tell(input);
         self.carry_out();
+    }
+
+    fn tell(&mut self, input: Input<'_>) {
+        let Self { platform, broker, now, .. } = self;
+        (platform.before)(broker);
+        (platform.run)(&mut || broker.handle(input, *now));
+        (platform.after)(broker);
+    }
+
+    fn poll(&mut self) -> Option<Output> {
+        let mut output = None;
+        (self.platform.run)(&mut || output = self.broker.poll_output());
+        output
     }
 
     /// Does what the broker wants, and lets the network take what nobody holds back.
@@ -108,15 +149,20 @@ impl World {
                 .iter()
                 .find(|(_, link)| link.end.is_none() && link.pace == Pace::AtOnce && link.unsent > 0)
                 .map(|(connection, link)| (*connection, link.unsent));
-            let Some((connection, unsent)) = taker else { break };
-            let progress = self.progress(connection, unsent);
-            self.broker.handle(progress, self.now);
+            if let Some((connection, unsent)) = taker {
+                let progress = self.progress(connection, unsent);
+                self.tell(progress);
+            } else if self.broker.poll_at().is_some_and(|at| at <= self.now) {
+                self.tell(Input::Tick);
+            } else {
+                break;
+            }
         }
     }
 
     fn collect(&mut self) {
         let mut unfinished = None;
-        while let Some(output) = self.broker.poll_output() {
+        while let Some(output) = self.poll() {
             if let Some(connection) = unfinished {
                 assert!(
                     matches!(&output, Output::Send { connection: ConnectionId(next), .. } if *next == connection),
@@ -145,38 +191,35 @@ impl World {
         assert_eq!(unfinished, None, "half a packet");
     }
 
-    /// Takes a part of a unit; whether more of it must follow.
+    /// Takes bytes of a connection; whether more must follow because a unit is not whole.
     fn hand_out(&mut self, connection: u16, bytes: &[u8]) -> bool {
         let network = self.network;
         let link = self.links.get_mut(&connection).expect("bytes for a connection that is known");
         assert_eq!(link.end, None, "sent after the end");
         assert!(!bytes.is_empty(), "nothing to send");
         link.partial.extend_from_slice(bytes);
-        let Some(unit) = link.whole() else { return true };
-        let length = link.partial.len();
-        let (before, after) = (link.unsent, link.unsent + length);
-        let more = charge(network, after) - charge(network, before);
-        if let Unit::Packet(packet) = &unit
-            && matches!(Packet::decode(packet), Ok(Packet::Publish(_)))
-        {
-            let window = usize::try_from(network.window).unwrap();
-            assert!(before == 0 || after <= window, "{after} bytes in a window of {window}");
-            let in_flight = usize::try_from(network.in_flight).unwrap();
-            assert!(
-                self.charged == 0 || self.charged + more <= in_flight,
-                "{} bytes in flight",
-                self.charged + more
-            );
+        while let Some((length, unit)) = link.whole() {
+            let (before, after) = (link.unsent, link.unsent + length);
+            let more = charge(network, after) - charge(network, before);
+            if let Unit::Packet(packet) = &unit
+                && matches!(Packet::decode(packet), Ok(Packet::Publish(_)))
+            {
+                let window = usize::try_from(network.window).unwrap();
+                assert!(before == 0 || after <= window, "{after} bytes in a window of {window}");
+                let in_flight = usize::try_from(network.in_flight).unwrap();
+                let charged = self.charged + more;
+                assert!(self.charged == 0 || charged <= in_flight, "{charged} bytes in flight");
+            }
+            // A closing frame is no packet: it goes with the connection.
+            if !matches!(unit, Unit::Closing(_)) {
+                self.charged += more;
+                link.unsent = after;
+            }
+            link.partial.drain(..length);
+            link.handed.push_back((length, unit.clone()));
+            self.said.push(Said::Handed(connection, unit));
         }
-        // A closing frame is no packet: it goes with the connection.
-        if !matches!(unit, Unit::Closing(_)) {
-            self.charged += more;
-            link.unsent = after;
-        }
-        link.partial.clear();
-        link.handed.push_back((length, unit.clone()));
-        self.said.push(Said::Handed(connection, unit));
-        false
+        !link.partial.is_empty()
     }
 
     /// The network takes up to so many bytes of a connection.
@@ -292,20 +335,23 @@ impl World {
 }
 
 impl Link {
-    /// The unit that begins `partial`, once it is whole.
-    fn whole(&mut self) -> Option<Unit> {
-        let unit = match self.transport {
-            Transport::Tcp => whole_packet(&self.partial).map(|length| (length, self.partial.clone()))?,
-            Transport::WebSocket if self.is_upgraded => return websocket::unwrap(&self.partial),
+    /// The unit that begins `partial` and its length, once it is whole.
+    fn whole(&mut self) -> Option<(usize, Unit)> {
+        match self.transport {
+            Transport::Tcp => {
+                let length = whole_packet(&self.partial)?;
+                let packet = &self.partial[..length];
+                assert!(Packet::decode(packet).is_ok(), "no packet: {}", packet.escape_ascii());
+                Some((length, Unit::Packet(packet.to_vec())))
+            }
+            Transport::WebSocket if self.is_upgraded => websocket::unwrap(&self.partial),
+            Transport::WebSocket if self.partial.is_empty() => None,
             Transport::WebSocket => {
                 let text = String::from_utf8(self.partial.clone()).unwrap();
                 self.is_upgraded = text.starts_with("HTTP/1.1 101 ");
-                return Some(Unit::Http(self.partial.clone()));
+                Some((self.partial.len(), Unit::Http(self.partial.clone())))
             }
-        };
-        assert_eq!(unit.0, self.partial.len(), "two packets in one piece");
-        assert!(Packet::decode(&unit.1).is_ok(), "no packet: {}", unit.1.escape_ascii());
-        Some(Unit::Packet(unit.1))
+        }
     }
 }
 

@@ -33,8 +33,8 @@ pub(crate) fn frame(first: u8, payload: &[u8], mask: [u8; 4]) -> Vec<u8> {
     frame
 }
 
-/// The unit in the frame that is all of `bytes`; `None` while it is not whole.
-pub(super) fn unwrap(bytes: &[u8]) -> Option<Unit> {
+/// The unit in the frame that begins `bytes`, and the frame's length; `None` while it is not whole.
+pub(super) fn unwrap(bytes: &[u8]) -> Option<(usize, Unit)> {
     let (&[first, second], rest) = bytes.split_first_chunk()?;
     assert_eq!(second & 0x80, 0, "a server does not mask");
     let (length, payload) = match second {
@@ -49,11 +49,8 @@ pub(super) fn unwrap(bytes: &[u8]) -> Option<Unit> {
         short => (u64::from(short), rest),
     };
     let length = usize::try_from(length).unwrap();
-    if payload.len() < length {
-        return None;
-    }
-    assert_eq!(payload.len(), length, "two frames in one piece");
-    Some(match first {
+    let (payload, behind) = payload.split_at_checked(length)?;
+    let unit = match first {
         0x82 => {
             assert!(Packet::decode(payload).is_ok(), "no packet: {}", payload.escape_ascii());
             Unit::Packet(payload.to_vec())
@@ -63,5 +60,6 @@ pub(super) fn unwrap(bytes: &[u8]) -> Option<Unit> {
         0x88 if payload.is_empty() => Unit::Closing(1005),
         0x88 => Unit::Closing(u16::from_be_bytes(payload.try_into().unwrap())),
         _ => panic!("no frame of ours: {first:#x}"),
-    })
+    };
+    Some((bytes.len() - behind.len(), unit))
 }

@@ -1,7 +1,10 @@
 use alloc::{format, string::ToString, vec, vec::Vec};
 
 use super::{Event, after_handshake, frame, open, run};
-use crate::websocket::{State, Step, WebSocket, WebSocketError, frame::Frames};
+use crate::{
+    room::Room,
+    websocket::{State, Step, WebSocket, WebSocketError, frame::Frames},
+};
 
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
@@ -223,7 +226,7 @@ fn the_pieces_of_a_long_frame_fill_the_scratch() {
     let bytes = frame(0x82, &[9; 600], MASK);
     let (mut input, mut scratch) = (&bytes[..], [0; 256]);
     let mut lengths = Vec::new();
-    while let Ok(Step::Data(piece)) = websocket.next(&mut input, &mut scratch) {
+    while let Ok(Step::Data(piece)) = websocket.next(&mut input, &mut scratch, &mut Room::new(0)) {
         lengths.push(piece.len());
     }
     assert_eq!(format!("{lengths:?}"), "[256, 256, 88]");

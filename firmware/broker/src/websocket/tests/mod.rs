@@ -7,6 +7,7 @@ mod streams;
 use alloc::{string::String, vec, vec::Vec};
 
 use super::{Step, WebSocket, WebSocketError};
+use crate::room::Room;
 
 /// The request of RFC 6455 §1.3, for MQTT.
 const REQUEST: &str = "GET /mqtt HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -30,7 +31,7 @@ fn run<'a>(websocket: &mut WebSocket, pieces: impl IntoIterator<Item = &'a [u8]>
     let mut scratch = [0xaa; 256];
     for mut piece in pieces {
         loop {
-            let event = match websocket.next(&mut piece, &mut scratch) {
+            let event = match websocket.next(&mut piece, &mut scratch, &mut Room::new(0)) {
                 Ok(Step::NeedMore) => break,
                 Ok(Step::Upgraded(answer)) => Event::Upgraded(String::from_utf8(answer.to_vec()).unwrap()),
                 Ok(Step::Data(bytes)) => {
@@ -43,6 +44,7 @@ fn run<'a>(websocket: &mut WebSocket, pieces: impl IntoIterator<Item = &'a [u8]>
                 }
                 Ok(Step::Pong(frame)) => Event::Pong(frame.to_vec()),
                 Ok(Step::Close(frame)) => Event::Close(frame.to_vec()),
+                Ok(Step::NoMemory) => panic!("there is memory"),
                 Err(error) => Event::Failed(error),
             };
             events.push(event);

@@ -188,7 +188,7 @@ impl Play {
         match step {
             Step::Connect { client, clean, will } => {
                 let will = will.as_ref().map(|will| self.published(will));
-                self.connect(*client, *clean, will);
+                self.connect(*client, *clean, will.as_ref());
             }
             Step::Pass { milliseconds } => self.world.pass(*milliseconds),
             Step::Disconnect { client }
@@ -278,13 +278,13 @@ impl Play {
         }
     }
 
-    fn connect(&mut self, client: u16, clean: bool, will: Option<Published>) {
+    fn connect(&mut self, client: u16, clean: bool, will: Option<&Published>) {
         if let Some(old) = self.client(client).connection {
             self.ends.insert(old, CloseReason::TakenOver);
             self.standard.lose(client);
             self.client(client).lose();
         }
-        let present = self.standard.connect(client, clean, will.clone());
+        let present = self.standard.connect(client, clean, will.cloned());
         if !present {
             self.client(client).forget();
         }
@@ -293,12 +293,12 @@ impl Play {
         self.client(client).connection = Some(connection);
         self.owners.insert(connection, client);
         self.answers.insert(connection, VecDeque::new());
-        let transport = if client % 2 == 0 { Transport::Tcp } else { Transport::WebSocket };
+        let transport = if client.is_multiple_of(2) { Transport::Tcp } else { Transport::WebSocket };
         self.world.open(connection, transport);
         self.world.hold(connection);
         self.expect(connection, &accepted(present));
         let name = format!("client {client}");
-        let will = will.as_ref().map(|Published { text, retain }| Will {
+        let will = will.map(|Published { text, retain }| Will {
             topic: TopicName::new(&text.topic).unwrap(),
             payload: &text.payload,
             qos: qos(text.qos),

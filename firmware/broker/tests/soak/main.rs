@@ -1,0 +1,9 @@
+//! The broker in a chip's memory: floods that want more than there is.
+
+#[cfg(test)]
+mod floods;
+#[cfg(test)]
+mod heap;
+#[cfg(test)]
+#[path = "../world/mod.rs"]
+mod world;
