@@ -1,7 +1,7 @@
 //! `clients`: what this project says is held against programs that others wrote.
 
 use crate::{
-    esptool, mosquitto,
+    esptool, libraries, mosquitto,
     process::{Failure, Tally, program},
 };
 
@@ -15,5 +15,6 @@ pub(crate) fn run() -> Result<(), Failure> {
     let mut tally = Tally::default();
     esptool::run(&program, &mut tally)?;
     mosquitto::run(&program, &mut tally)?;
+    libraries::run(&program, &mut tally)?;
     tally.close()
 }

@@ -7,6 +7,7 @@ mod bench;
 mod clients;
 mod esptool;
 mod fuzz;
+mod libraries;
 mod mosquitto;
 mod pictures;
 mod process;

@@ -53,6 +53,8 @@ pub(crate) fn missing(name: &str, error: &io::Error) -> Failure {
     let install = match name {
         "gcc" => "apt-get install gcc-multilib",
         "mosquitto" => "apt-get install mosquitto",
+        "node" | "npm" => "apt-get install nodejs npm",
+        "mosquitto_passwd" => "apt-get install mosquitto",
         "mosquitto_pub" | "mosquitto_sub" => "apt-get install mosquitto-clients",
         "python3" => "apt-get install python3 python3-venv",
         "tmux" => "apt-get install tmux",
@@ -74,6 +76,18 @@ impl Background {
     /// When it cannot be started or ends without printing a line.
     pub(crate) fn start<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> Result<(Self, String), Failure> {
         Self::start_in(program, arguments, &[])
+    }
+
+    /// Starts a program that says nothing when it is ready.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub(crate) fn start_silent<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> Result<Self, Failure> {
+        let name = program.display().to_string();
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().map(Self).map_err(|error| missing(&name, &error))
     }
 
     /// As [`Background::start`], with environment variables.

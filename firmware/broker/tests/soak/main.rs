@@ -6,4 +6,5 @@ mod floods;
 mod heap;
 #[cfg(test)]
 #[path = "../world/mod.rs"]
+#[allow(dead_code, reason = "shared with the rules, which use other parts of it")]
 mod world;
