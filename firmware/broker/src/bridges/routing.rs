@@ -15,8 +15,7 @@ use crate::{
     broker::Broker,
     counters::{add, increment},
     event::BridgeId,
-    message::{Message, OVERHEAD},
-    room::Need,
+    message::Message,
     routing::{NoMemory, Origin, Post},
     time::Instant,
     traffic::{Retain, Waiting},
@@ -121,10 +120,8 @@ impl<A: Access> Broker<A> {
                 continue;
             }
             let remote = mapped.topic();
-            let message = TopicName::new(&remote)
-                .ok()
-                .filter(|_| room.take(remote.len() + payload.len() + OVERHEAD + 9, Need::Service))
-                .and_then(|remote| Message::new(remote, payload));
+            let message =
+                TopicName::new(&remote).ok().and_then(|remote| Message::within(room, remote, payload));
             let Some(message) = message else {
                 add(&mut counters.messages_dropped, 1);
                 continue;
