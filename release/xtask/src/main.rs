@@ -9,8 +9,13 @@ mod esptool;
 mod fuzz;
 mod libraries;
 mod mosquitto;
+mod mosquitto_bridge;
+mod mosquitto_clients;
 mod pictures;
 mod process;
+mod rumqttc;
+mod stage;
+mod watched;
 
 use std::process::ExitCode;
 
@@ -29,7 +34,10 @@ enum Task {
     #[command(subcommand)]
     Bench(bench::Bench),
     /// Use the virtual device and the broker with programs that this project did not write
-    Clients,
+    Clients {
+        /// Only these
+        parts: Vec<clients::Part>,
+    },
     /// Run every fuzz target for a bounded time
     Fuzz {
         /// Seconds for each target
@@ -43,7 +51,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Bench(bench) => bench::run(&bench),
-        Task::Clients => clients::run(),
+        Task::Clients { parts } => clients::run(&parts),
         Task::Fuzz { seconds } => fuzz::run(seconds),
         Task::Pictures => pictures::run(),
     };
