@@ -1,7 +1,7 @@
 //! rumqttc against `espbroker broker`, over TCP and over WebSocket.
 //!
-//! Its WebSocket drags 49 crates in, TLS among them, so it is built outside the workspace, in a folder of its own, and
-//! leaves the workspace's lock file alone.
+//! Its WebSocket drags a TLS library and what that needs in, so it is built outside the workspace, in a folder of its
+//! own, and leaves the workspace's lock file alone.
 
 use std::{fs, path::Path, process::Command};
 
