@@ -1,9 +1,11 @@
-//! The broker in a chip's memory: floods that want more than there is.
+//! The broker in a chip's memory: floods that want more than there is, a bridge among them.
 
 #[cfg(test)]
 mod floods;
 #[cfg(test)]
 mod heap;
+#[cfg(test)]
+mod links;
 #[cfg(test)]
 #[path = "../world/mod.rs"]
 #[allow(dead_code, reason = "shared with the rules, which use other parts of it")]
