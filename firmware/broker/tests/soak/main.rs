@@ -1,9 +1,11 @@
-//! The broker in a chip's memory: floods that want more than there is, a bridge among them.
+//! The broker in a chip's memory: floods that want more than there is, a bridge among them, and an hour of everything at once.
 
 #[cfg(test)]
 mod floods;
 #[cfg(test)]
 mod heap;
+#[cfg(test)]
+mod hour;
 #[cfg(test)]
 mod links;
 #[cfg(test)]
