@@ -214,14 +214,22 @@ struct Draft<'a> {
 impl Draft<'_> {
     /// # Errors
     /// There is no memory for it, which is counted.
+    #[inline]
     fn message(&mut self, room: &mut Room, counters: &mut Counters) -> Result<&Message, NoMemory> {
-        if self.made.is_none() {
-            self.made = Message::within(room, self.topic, self.payload);
-            if self.made.is_none() {
-                add(&mut counters.messages_dropped, 1);
-            }
+        match self.made {
+            Some(ref message) => Ok(message),
+            None => self.make(room, counters),
         }
-        self.made.as_ref().ok_or(NoMemory)
+    }
+
+    /// The rare part of [`Draft::message`].
+    #[inline(never)]
+    fn make(&mut self, room: &mut Room, counters: &mut Counters) -> Result<&Message, NoMemory> {
+        let Some(message) = Message::within(room, self.topic, self.payload) else {
+            add(&mut counters.messages_dropped, 1);
+            return Err(NoMemory);
+        };
+        Ok(self.made.insert(message))
     }
 }
 
