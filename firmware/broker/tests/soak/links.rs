@@ -47,7 +47,7 @@ fn end(mut world: World, start: usize) {
 #[test]
 fn messages_that_come_over_a_bridge() {
     for prefix in ["", "a/long/prefix/of/this/side/"] {
-        for length in [1, 20, 100, 250] {
+        for length in [1, 20, 250, 500, 1_000, 2_000] {
             let (mut world, start) = asking(prefix);
             world.bytes(LINK, b"\x20\x02\0\0");
             fill(&mut world);
