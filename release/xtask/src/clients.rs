@@ -21,7 +21,7 @@ pub(crate) enum Part {
     Bridge,
     /// paho-mqtt and MQTT.js
     Libraries,
-    /// rumqttc, over TCP and WebSocket
+    /// rumqttc
     Rumqttc,
 }
 

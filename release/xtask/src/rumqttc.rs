@@ -1,24 +1,25 @@
-//! rumqttc against a broker on loopback; arguments are its ports of MQTT and of WebSocket. Prints a line for each check.
+//! rumqttc against `espbroker broker`, over TCP; its WebSocket would drag in packages with a licence that none of this
+//! project's has.
 
 use std::{
     collections::VecDeque,
-    error::Error,
+    path::Path,
     time::{Duration, Instant},
 };
 
 use rumqttc::{
-    Client, ConnAck, Connection, Event, LastWill, MqttOptions, Packet, Publish, QoS, SubscribeReasonCode, Transport,
+    Client, ConnAck, Connection, Event, LastWill, MqttOptions, Packet, Publish, QoS, SubscribeReasonCode,
 };
 
-type Outcome = Result<(), Box<dyn Error>>;
+use crate::{
+    process::{Failure, Tally},
+    stage::Stage,
+};
+
+type Outcome = Result<(), Failure>;
+type Check = fn(u16) -> Outcome;
 
 const PATIENCE: Duration = Duration::from_secs(15);
-
-#[derive(Clone, Copy)]
-enum Way {
-    Tcp(u16),
-    WebSocket(u16),
-}
 
 /// A client and what came for it.
 struct Peer {
@@ -27,22 +28,15 @@ struct Peer {
     packets: VecDeque<Packet>,
 }
 
-fn options(name: &str, way: Way) -> MqttOptions {
-    let mut options = match way {
-        Way::Tcp(port) => MqttOptions::new(name, "127.0.0.1", port),
-        Way::WebSocket(port) => {
-            let mut options = MqttOptions::new(name, format!("ws://127.0.0.1:{port}/mqtt"), port);
-            options.set_transport(Transport::Ws);
-            options
-        }
-    };
+fn options(name: &str, port: u16) -> MqttOptions {
+    let mut options = MqttOptions::new(name, "127.0.0.1", port);
     options.set_credentials("home", "secret").set_max_packet_size(10_000, 10_000);
     options
 }
 
 impl Peer {
     /// Connects, and tells whether the session was there.
-    fn connect(options: MqttOptions) -> Result<(Self, bool), Box<dyn Error>> {
+    fn connect(options: MqttOptions) -> Result<(Self, bool), Failure> {
         let (client, connection) = Client::new(options, 64);
         let mut peer = Self { client, connection, packets: VecDeque::new() };
         let ConnAck { session_present, .. } = peer.wait(|packet| match packet {
@@ -53,10 +47,11 @@ impl Peer {
     }
 
     /// The first packet that is wanted; the others stay.
-    fn wait<T>(&mut self, wanted: impl Fn(&Packet) -> Option<T>) -> Result<T, Box<dyn Error>> {
+    fn wait<T>(&mut self, wanted: impl Fn(&Packet) -> Option<T>) -> Result<T, Failure> {
         let end = Instant::now() + PATIENCE;
         loop {
-            let found = self.packets.iter().enumerate().find_map(|(place, packet)| Some((place, wanted(packet)?)));
+            let found =
+                self.packets.iter().enumerate().find_map(|(place, packet)| Some((place, wanted(packet)?)));
             if let Some((place, found)) = found {
                 self.packets.remove(place);
                 return Ok(found);
@@ -75,10 +70,10 @@ impl Peer {
             Packet::SubAck(suback) => Some(suback.return_codes.clone()),
             _ => None,
         })?;
-        same(codes, vec![SubscribeReasonCode::Success(qos)])
+        same(&codes, &vec![SubscribeReasonCode::Success(qos)])
     }
 
-    fn next(&mut self) -> Result<Publish, Box<dyn Error>> {
+    fn next(&mut self) -> Result<Publish, Failure> {
         self.wait(|packet| match packet {
             Packet::Publish(publish) => Some(publish.clone()),
             _ => None,
@@ -103,14 +98,14 @@ impl Peer {
     }
 }
 
-fn same<T: PartialEq + std::fmt::Debug>(found: T, wanted: T) -> Outcome {
+fn same<T: PartialEq + std::fmt::Debug>(found: &T, wanted: &T) -> Outcome {
     if found == wanted { Ok(()) } else { Err(format!("{found:?} instead of {wanted:?}").into()) }
 }
 
 const EVERY: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
 
-fn every_qos(way: Way) -> Outcome {
-    let (mut peer, _) = Peer::connect(options("every-qos", way))?;
+fn every_qos(port: u16) -> Outcome {
+    let (mut peer, _) = Peer::connect(options("every-qos", port))?;
     for granted in EVERY {
         peer.subscribe("rust/#", granted)?;
         for sent in EVERY {
@@ -119,62 +114,65 @@ fn every_qos(way: Way) -> Outcome {
                 peer.publish("rust/t", sent, &payload)?;
                 let message = peer.next()?;
                 let qos = if (sent as u8) < granted as u8 { sent } else { granted };
-                same((message.qos, message.payload.len(), message.retain, message.dup), (qos, length, false, false))?;
+                same(
+                    &(message.qos, message.payload.len(), message.retain, message.dup),
+                    &(qos, length, false, false),
+                )?;
             }
         }
     }
     peer.leave()
 }
 
-fn session(way: Way) -> Outcome {
+fn session(port: u16) -> Outcome {
     let persistent = || {
-        let mut options = options("away", way);
+        let mut options = options("away", port);
         options.set_clean_session(false);
         options
     };
     let (mut first, present) = Peer::connect(persistent())?;
-    same(present, false)?;
+    same(&present, &false)?;
     first.subscribe("away/#", QoS::ExactlyOnce)?;
     first.leave()?;
-    let (mut publisher, _) = Peer::connect(options("publisher", way))?;
+    let (mut publisher, _) = Peer::connect(options("publisher", port))?;
     for qos in EVERY {
         publisher.publish("away/t", qos, &format!("{qos:?}"))?;
     }
     let (mut again, present) = Peer::connect(persistent())?;
-    same(present, true)?;
+    same(&present, &true)?;
     for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
         let message = again.next()?;
-        same((message.qos, message.payload.as_ref()), (qos, format!("{qos:?}").as_bytes()))?;
+        same(&(message.qos, message.payload.as_ref()), &(qos, format!("{qos:?}").as_bytes()))?;
     }
     again.leave()?;
     publisher.leave()?;
-    Peer::connect(options("away", way))?.0.leave()
+    Peer::connect(options("away", port))?.0.leave()
 }
 
-fn will(way: Way) -> Outcome {
-    let (mut watcher, _) = Peer::connect(options("watcher", way))?;
+fn will(port: u16) -> Outcome {
+    let (mut watcher, _) = Peer::connect(options("watcher", port))?;
     watcher.subscribe("gone/#", QoS::AtLeastOnce)?;
-    let mut with_will = options("dying", way);
+    let mut with_will = options("dying", port);
     with_will.set_last_will(LastWill::new("gone/t", "bye", QoS::AtLeastOnce, false));
     drop(Peer::connect(with_will)?);
-    same(watcher.next()?.payload.as_ref(), b"bye")?;
+    same(&watcher.next()?.payload.as_ref(), &b"bye".as_slice())?;
     watcher.leave()
 }
 
-fn main() {
-    let ports: Vec<u16> = std::env::args().skip(1).map(|port| port.parse().expect("a port")).collect();
-    let checks: [(&str, fn(Way) -> Outcome); 3] = [
-        ("every QoS arrives as granted, up to 3,900 bytes", every_qos),
-        ("what waits for a persistent session comes, in order", session),
-        ("a will is sent when the client is gone", will),
+/// # Errors
+///
+/// When the broker does not start.
+pub(crate) fn run(program: &Path, tally: &mut Tally) -> Result<(), Failure> {
+    let checks: [(&str, Check); 3] = [
+        ("rumqttc: every QoS arrives as granted, up to 3,900 bytes", every_qos),
+        ("rumqttc: what waits for a persistent session comes, in order", session),
+        ("rumqttc: a will is sent when the client is gone", will),
     ];
-    for (transport, way) in [("TCP", Way::Tcp(ports[0])), ("WebSocket", Way::WebSocket(ports[1]))] {
-        for (name, check) in checks {
-            match check(way) {
-                Ok(()) => println!("ok {name}, over {transport}"),
-                Err(failure) => println!("FAILED {name}, over {transport}: {failure}"),
-            }
-        }
+    let stage = Stage::new(program)?;
+    let port = Stage::port()?;
+    let _broker = stage.ours("home", port, "", &[])?;
+    for (name, check) in checks {
+        tally.check(name, || check(port));
     }
-    println!("end");
+    Ok(())
 }
