@@ -16,7 +16,8 @@ use crate::chip::{Chip, Launcher};
 use crate::fault::{Fault, Faults};
 use crate::lines::Wiring;
 use crate::nor::{FlashSource, Nor, StorageError};
-use crate::peripherals::{Peripherals, SharedNor};
+use crate::machine::Board;
+use crate::machine::board::SharedNor;
 use crate::timing::Timing;
 use crate::transport::VirtualTransport;
 use crate::wifi::SimulatedWifi;
@@ -119,10 +120,11 @@ impl VirtualDevice {
                 _ => {}
             }
         }
-        let mut peripherals = Peripherals::new(SharedNor::new(nor), options.mac);
-        peripherals.magic = magic.unwrap_or(peripherals.magic);
         let faults = Faults::new(options.faults, options.seed);
-        let chip = Chip::new(peripherals, options.wiring, options.timing.uart, faults, launcher);
+        let pace = options.timing.uart;
+        let mut board = Board::new(SharedNor::new(nor), options.mac, pace, faults, options.seed);
+        board.memory.magic = magic.unwrap_or(board.memory.magic);
+        let chip = Chip::new(board, options.wiring, launcher);
         let shared = Arc::new(Shared {
             chip: Mutex::new(chip),
             changed: Condvar::new(),

@@ -158,7 +158,7 @@ impl<'a> Flash<'a> {
 mod tests {
     use super::*;
     use crate::nor::FlashSource;
-    use crate::peripherals::SharedNor;
+    use crate::machine::board::SharedNor;
     use crate::timing::Pace;
 
     const SECTORS: u32 = DEFAULT_SIZE / SECTOR;

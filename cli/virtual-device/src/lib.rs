@@ -34,15 +34,15 @@ mod fault;
 mod firmware;
 mod flash_routines;
 pub mod image;
+mod line;
 mod lines;
 mod loader;
+mod machine;
 mod nor;
-mod peripherals;
 #[cfg(unix)]
 mod pty;
 mod random;
 mod rfc2217;
-mod spi;
 mod timing;
 mod transport;
 mod uart;
