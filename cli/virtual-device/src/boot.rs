@@ -209,8 +209,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::nor::{FlashSource, Nor};
     use crate::machine::board::SharedNor;
+    use crate::nor::{FlashSource, Nor};
     use crate::timing::Pace;
 
     fn load_from(flash: Vec<u8>) -> (String, Outcome, Board) {

@@ -158,8 +158,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::nor::{FlashSource, Nor};
     use crate::machine::board::SharedNor;
+    use crate::nor::{FlashSource, Nor};
     use crate::timing::Pace;
 
     struct Bench {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use espbroker_lx106::{Cpu, SpecialRegister, Stop};
 
-use crate::boot::Cause;
+use crate::boot::{Cause, Strap};
 use crate::machine::{Machine, Step, rom};
 
 /// Where the ROM's reset handler is: jumping to it starts the ROM anew.
@@ -46,18 +46,21 @@ pub(super) enum Activity {
 }
 
 impl Machine {
+    /// A reset: the ROM has started and filled its data in RAM.
+    pub(crate) fn restart(&mut self, cause: Cause, strap: Strap) {
+        self.cpu = Cpu::reset();
+        self.bus.restart(cause, strap);
+        rom::prepare(self);
+    }
+
     /// Starts code at `now` as the boot ROM's `main` does.
     pub(crate) fn enter(&mut self, entry: u32, now: Duration) {
-        self.cpu = Cpu::reset();
-        self.bus.start_clock(now);
-        self.cpu.a = [0; 16];
-        if let [a0, a1, a2, ..] = &mut self.cpu.a {
-            (*a0, *a1, *a2) = (USER_CODE_DONE, STACK, entry);
-        }
+        self.bus.start_clock(self.cpu.cycles(), now);
+        let [a0, a1, a2, ..] = &mut self.cpu.a;
+        (*a0, *a1, *a2) = (USER_CODE_DONE, STACK, entry);
         self.cpu.pc = entry;
         self.cpu.set_special(SpecialRegister::Ps, STARTED);
         self.activity = Activity::Busy;
-        rom::prepare(self);
     }
 
     /// Runs until `to`, by a few cycles more.
