@@ -6,8 +6,11 @@
 
 mod assembly;
 mod build;
+mod check;
+mod elf;
 mod library;
 mod link;
+mod stub;
 mod tools;
 
 use clap::Subcommand;
@@ -21,6 +24,14 @@ pub(crate) enum Lx106 {
     Build {
         /// Its folder
         program: String,
+    },
+    /// Run the self-check on QEMU's LX106 and on the host, and compare
+    Check,
+    /// Build the flasher stub and write stub.bin and its digest
+    Stub {
+        /// Compare with the files instead
+        #[arg(long)]
+        check: bool,
     },
 }
 
@@ -36,6 +47,9 @@ pub(crate) fn run(task: &Lx106) -> Result<(), Failure> {
             println!("{}", built.display());
             Ok(())
         }
+        Lx106::Check => check::run(),
+        Lx106::Stub { check: true } => stub::check(),
+        Lx106::Stub { check: false } => stub::write(),
     }
 }
 
