@@ -7,6 +7,7 @@
 mod assembly;
 mod build;
 mod check;
+mod compare;
 mod elf;
 mod library;
 mod link;
@@ -27,6 +28,10 @@ pub(crate) enum Lx106 {
     },
     /// Run the self-check on QEMU's LX106 and on the host, and compare
     Check,
+    /// Run random instructions and the self-check on the interpreter and on QEMU's LX106, and compare
+    Compare(compare::Compare),
+    /// Lint the programs, as they are for the LX106 and for the host
+    Clippy,
     /// Build the flasher stub and write stub.bin and its digest
     Stub {
         /// Compare with the files instead
@@ -48,6 +53,8 @@ pub(crate) fn run(task: &Lx106) -> Result<(), Failure> {
             Ok(())
         }
         Lx106::Check => check::run(),
+        Lx106::Compare(options) => compare::run(options),
+        Lx106::Clippy => build::clippy(),
         Lx106::Stub { check: true } => stub::check(),
         Lx106::Stub { check: false } => stub::write(),
     }
