@@ -216,7 +216,7 @@ mod tests {
     fn load_from(flash: Vec<u8>) -> (String, Outcome, Board) {
         let source = FlashSource::Bytes(flash);
         let nor = Nor::new(source, 0x40_0000, [0xEF, 0x40, 0x16], Pace::RealTime, 0).unwrap();
-        let mut board = Board::new(SharedNor::new(nor), [0; 6]);
+        let mut board = Board::without_faults(SharedNor::new(nor), [0; 6]);
         let (log, outcome, _) = load(&mut board, Duration::ZERO);
         (String::from_utf8(log).unwrap(), outcome, board)
     }

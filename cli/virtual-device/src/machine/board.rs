@@ -126,6 +126,12 @@ impl Board {
         }
     }
 
+    /// A chip on a line where nothing goes wrong.
+    #[cfg(test)]
+    pub(crate) fn without_faults(nor: SharedNor, mac: [u8; 6]) -> Self {
+        Self::new(nor, mac, Pace::RealTime, Faults::new(Vec::new(), 0), 0)
+    }
+
     /// UART0's clock divider.
     pub(crate) const fn divider(&self) -> u32 {
         self.uart[0].divider
@@ -200,6 +206,11 @@ impl Board {
         self.time.align(cycle, now);
         self.code_changed = true;
         self.touched = true;
+    }
+
+    /// The cycle of the next event, as the last [`Bus::poll`] found it.
+    pub(crate) const fn due(&self) -> u64 {
+        self.due
     }
 
     /// Whether decoded code may have become out of date since the last call.

@@ -17,6 +17,8 @@ const USER_CODE_DONE: u32 = 0x4000_1100;
 const STACK: u32 = 0x3FFF_FFF0;
 /// PS when the ROM starts code: exceptions at the user vector, no interrupt masked.
 const STARTED: u32 = 0x20;
+/// CCOMPARE0's interrupt.
+const TIMER_INTERRUPT: u32 = 1 << 6;
 /// Cycles after which the loop looks at supply and resets.
 const SLICE: u64 = 52_000;
 /// How far a busy CPU is looked ahead.
@@ -83,16 +85,18 @@ impl Machine {
                 // The chip has no simulator to call, and the instruction does nothing.
                 Stop::Until | Stop::Simulator => self.activity = Activity::Busy,
                 Stop::Waiting => {
-                    let event = self.cpu.next_event();
+                    let event = self.next_interruption();
                     self.cpu.pass(event.min(until).saturating_sub(self.cpu.cycles()));
                     self.activity = Activity::Idle(event);
                 }
                 Stop::Spinning => {
-                    let event = self.cpu.next_event();
-                    self.cpu.skip(event.min(until));
-                    if event > until {
-                        self.activity = Activity::Idle(event);
-                        return Halt::Until;
+                    let event = self.next_interruption();
+                    if self.bus.reset.is_none() {
+                        self.cpu.skip(event.min(until));
+                        if event > until {
+                            self.activity = Activity::Idle(event);
+                            return Halt::Until;
+                        }
                     }
                 }
                 Stop::Native => {
@@ -122,7 +126,7 @@ impl Machine {
                 let now = self.cpu.cycles();
                 let poll = espbroker_lx106::Bus::poll(&mut self.bus, now);
                 self.cpu.latch_interrupts(poll.edges);
-                let event = self.bus.time.cycle_at(ready).min(poll.next).min(self.cpu.timer_due());
+                let event = self.bus.time.cycle_at(ready).min(self.next_interruption());
                 self.cpu.pass(event.min(until).saturating_sub(now).max(1));
                 self.activity = Activity::Idle(event);
             }
@@ -132,6 +136,12 @@ impl Machine {
             }
         }
         None
+    }
+
+    /// The cycle at which a CPU that waits is called for next, by a device or by its own timer if that is enabled.
+    fn next_interruption(&self) -> u64 {
+        let timer = self.cpu.special(SpecialRegister::Intenable) & TIMER_INTERRUPT != 0;
+        if timer { self.bus.due().min(self.cpu.timer_due()) } else { self.bus.due() }
     }
 
     /// When the CPU has something to do next; `None` when only the host can change that.
