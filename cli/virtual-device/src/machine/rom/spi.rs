@@ -131,7 +131,7 @@ fn sizes(call: &mut Call<'_>) -> Result<Sizes, Exception> {
 /// Cycles that so many bytes take on the wire; dual and quad modes are counted as single.
 fn wire(call: &mut Call<'_>, bytes: u32) -> Result<u64, Exception> {
     let control = call.word(CTRL)?;
-    let divider = if control & CTRL_SYSTEM_CLOCK == 0 { (control & 0xF) + 1 } else { 1 };
+    let divider = if control & CTRL_SYSTEM_CLOCK == 0 { (control >> 8 & 0xF) + 1 } else { 1 };
     Ok(u64::from(bytes) * 8 * u64::from(divider))
 }
 
