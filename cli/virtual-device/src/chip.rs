@@ -97,6 +97,9 @@ pub(crate) enum Adapter {
 /// How far ahead of the line firmware may write.
 const CONSOLE_AHEAD: Duration = Duration::from_millis(20);
 
+/// The least time that passes when machine code has something to do at once.
+const SHORTEST_STEP: Duration = Duration::from_micros(1);
+
 /// Bytes that the adapter and the operating system keep for a host that does not read; further ones are lost.
 const RECEIVED_LIMIT: usize = 1 << 20;
 
@@ -170,6 +173,11 @@ impl Chip {
     /// Whether firmware runs, so that the chip has to be polled in real time.
     pub(crate) const fn runs_firmware(&self) -> bool {
         matches!(self.cpu, Cpu::Firmware(_))
+    }
+
+    /// Whether machine code runs.
+    pub(crate) const fn runs_code(&self) -> bool {
+        matches!(self.cpu, Cpu::Code)
     }
 
     /// Takes the supply away and gives it back; also ends a power cut. RAM and what was on the line are lost.
@@ -283,7 +291,9 @@ impl Chip {
         let step = match self.cpu {
             Cpu::Code => {
                 let arrival = self.line().to_device.peek().map(|symbol| symbol.at);
-                [self.machine.next_event(), arrival].into_iter().flatten().min()
+                let next = [self.machine.next_event(), arrival].into_iter().flatten().min();
+                // What is due already happens as soon as any time passes.
+                next.map(|at| at.max(self.now + SHORTEST_STEP))
             }
             _ => self.next_step(),
         };

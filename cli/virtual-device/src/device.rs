@@ -27,6 +27,11 @@ const FIRMWARE_POLL: Duration = Duration::from_millis(2);
 /// How often the thread of the real clock looks at an idle chip.
 const IDLE_POLL: Duration = Duration::from_millis(100);
 
+/// How long the chip's code may keep everybody else waiting, when it is late.
+const CATCH_UP_MAX: Duration = Duration::from_millis(20);
+/// How much of it runs between two looks at the clock.
+const CATCH_UP_STEP: Duration = Duration::from_millis(2);
+
 /// Where the device's time comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Clock {
@@ -97,6 +102,8 @@ pub(crate) struct Shared {
     changed: Condvar,
     clock: Clock,
     origin: Instant,
+    /// By how much the real clock is ahead of a chip whose code this computer cannot run fast enough.
+    behind: Mutex<Duration>,
 }
 
 impl VirtualDevice {
@@ -130,6 +137,7 @@ impl VirtualDevice {
             changed: Condvar::new(),
             clock: options.clock,
             origin: Instant::now(),
+            behind: Mutex::new(Duration::ZERO),
         });
         if options.clock == Clock::Real {
             let weak = Arc::downgrade(&shared);
@@ -212,9 +220,24 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Chip> {
         let mut chip = self.chip.lock().unwrap_or_else(PoisonError::into_inner);
         if self.clock == Clock::Real {
-            chip.advance(self.origin.elapsed());
+            self.catch_up(&mut chip);
         }
         chip
+    }
+
+    /// Brings the chip up to the real time. What takes too long is given up: from then on the chip's time is late.
+    fn catch_up(&self, chip: &mut Chip) {
+        let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.origin.elapsed().saturating_sub(*behind);
+        let started = Instant::now();
+        while chip.now() < now {
+            if started.elapsed() > CATCH_UP_MAX {
+                *behind += now - chip.now();
+                return;
+            }
+            let step = if chip.runs_code() { CATCH_UP_STEP } else { Duration::MAX };
+            chip.advance(now.min(chip.now().saturating_add(step)));
+        }
     }
 
     /// Does something with the chip at the present time.
@@ -257,11 +280,10 @@ impl Shared {
             let before = (chip.now(), Instant::now());
             let wait = next.saturating_sub(chip.now()).min(longest);
             chip = self.wait(chip, wait);
-            let now = match self.clock {
-                Clock::Simulated => (before.0 + before.1.elapsed()).min(deadline),
-                Clock::Real => self.origin.elapsed(),
-            };
-            chip.advance(now);
+            match self.clock {
+                Clock::Simulated => chip.advance((before.0 + before.1.elapsed()).min(deadline)),
+                Clock::Real => self.catch_up(&mut chip),
+            }
         }
         chip
     }

@@ -64,6 +64,11 @@ impl Wire {
         at
     }
 
+    /// Whether bytes take their time.
+    pub(crate) const fn pace(&self) -> Pace {
+        self.pace
+    }
+
     /// When everything sent is through.
     pub(crate) const fn free_at(&self) -> Duration {
         self.free_at

@@ -24,7 +24,7 @@ use crate::machine::rtc::Rtc;
 use crate::machine::spi::Spi;
 use crate::machine::time::{self, Ticks, Timebase};
 use crate::machine::timers::{Timer, Timers};
-use crate::machine::uart::{RX_FULL, Uart};
+use crate::machine::uart::{FIFO_LENGTH, RX_FULL, Uart};
 use crate::machine::watchdog::{Bite, Watchdog};
 use crate::nor::Nor;
 use crate::random::Random;
@@ -284,14 +284,15 @@ impl Board {
         let tick = self.time.tick(at);
         let now = time::duration(tick);
         let [uart0, uart1] = &mut self.uart;
-        loop {
-            let arrived = self.line.to_device.receive(now);
-            if let Some(symbol) = arrived {
-                uart0.settle(time::ticks(symbol.at));
-                uart0.receive(symbol, time::ticks(symbol.at));
-            } else {
-                break;
-            }
+        // Bytes that take no time would find a full FIFO; on such a line they wait for room.
+        let patient = self.line.to_device.pace() == Pace::Instant;
+        let has_room = |uart: &Uart| !patient || uart.received() < FIFO_LENGTH;
+        while has_room(uart0)
+            && let Some(symbol) = self.line.to_device.receive(now)
+        {
+            let at = time::ticks(symbol.at);
+            uart0.settle(at);
+            uart0.receive(symbol, at);
         }
         while let Some((byte, from)) = uart0.next_to_send(tick) {
             let until = self.line.chip_sends(byte, uart::baud(uart0.divider), time::duration(from));
@@ -322,8 +323,9 @@ impl Board {
         if self.gpio.interrupts() {
             self.levels |= INTERRUPT_GPIO;
         }
-        let arrival = self.line.to_device.peek().map(|symbol| time::ticks_until(symbol.at));
         let [uart0, uart1] = &self.uart;
+        let arrival = self.line.to_device.peek().filter(|_| has_room(uart0));
+        let arrival = arrival.map(|symbol| time::ticks_until(symbol.at));
         let spi = self.spi.next_event(now).map(time::ticks_until);
         let events = [
             arrival,

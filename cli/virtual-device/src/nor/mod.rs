@@ -31,6 +31,9 @@ pub(crate) const STATUS_WRITE_ENABLED: u8 = 1 << 1;
 pub(crate) const STATUS_PROTECTION: u8 = 0x1C;
 
 const STATUS_WRITABLE: u8 = 0xFC;
+/// The first byte of a program, each further one, and a whole page.
+const FIRST_BYTE_TIME: Duration = Duration::from_micros(30);
+const BYTE_TIME: Duration = Duration::from_nanos(2_500);
 const PAGE_TIME: Duration = Duration::from_micros(700);
 const SECTOR_TIME: Duration = Duration::from_millis(45);
 const BLOCK_TIME: Duration = Duration::from_millis(150);
@@ -223,7 +226,7 @@ impl Nor {
             self.memory.clear_bits(page + column, mask);
         }
         self.memory.store(page, PAGE);
-        self.busy_until = now + self.duration(PAGE_TIME);
+        self.busy_until = now + self.duration(program_time(data.len()));
     }
 
     /// Erases to FF (20, D8, C7). Ignored while busy, without write enable and under protection.
@@ -287,6 +290,14 @@ impl Nor {
             Pace::RealTime => typical,
             Pace::Instant => Duration::ZERO,
         }
+    }
+}
+
+/// How long it takes to program so many bytes: the boot ROM's 32 at a time take longer than a page at once.
+fn program_time(bytes: usize) -> Duration {
+    match u32::try_from(bytes) {
+        Ok(bytes) if bytes < PAGE => FIRST_BYTE_TIME + BYTE_TIME * bytes.saturating_sub(1),
+        _ => PAGE_TIME,
     }
 }
 
