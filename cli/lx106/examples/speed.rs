@@ -114,6 +114,9 @@ fn main() -> Result<(), String> {
         let mut cpu = Cpu::reset();
         cpu.pc = CODE + start;
         cpu.a[1] = DATA + 0x8000;
+        for (number, register) in cpu.a.iter_mut().enumerate().skip(3) {
+            *register = 0x9E37_79B9_u32.wrapping_mul(u32::try_from(number).unwrap_or(1));
+        }
         cpu.a[2] = DATA;
         let begun = Instant::now();
         // Each stretch changes memory or registers: nothing is skipped, every cycle is an instruction.

@@ -6,6 +6,7 @@ mod callgrind;
 mod cost;
 mod instructions;
 mod load;
+mod lx106;
 mod memory;
 mod serve;
 mod table;
@@ -21,6 +22,8 @@ use crate::process::Failure;
 pub(crate) enum Bench {
     /// Measure the broker: instructions, memory, and throughput beside mosquitto
     Broker(Arguments),
+    /// Measure the interpreter of the ESP8266's CPU: instructions a second
+    Lx106,
     /// Be the load generator, print rows as JSON
     #[command(hide = true)]
     Load {
@@ -83,6 +86,7 @@ struct Report {
 pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
     match bench {
         Bench::Broker(arguments) => arguments.run(),
+        Bench::Lx106 => lx106::run(),
         Bench::Load { quick } => {
             let rows = load::measure(effort(*quick))?;
             println!("{}", serde_json::to_string(&rows)?);
