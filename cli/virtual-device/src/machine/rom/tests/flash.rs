@@ -64,6 +64,8 @@ fn writing_splits_at_pages_and_refuses_a_page_with_an_odd_length() {
     assert_eq!(bench.flash()[0x2000], 0xFF);
     assert_eq!(bench.call(WRITE, &[0x3F_FF00, DATA, 0x104]), 1, "behind the end");
     assert_eq!(bench.call(WRITE, &[0x3000, DATA, 0]), 0);
+    bench.begin(WRITE, &[0, DATA, 0x1_0100]);
+    assert!(matches!(bench.step(), Step::Stuck(_)), "the ROM never ends with 256 pages behind the first");
     let (cause, address, _) = bench.exception(WRITE, &[0x3000, DATA + 2, 4]);
     assert_eq!((cause, address), (9, DATA + 2), "the source is read by words");
 }
