@@ -1,3 +1,5 @@
+//! Integers, floating point and random numbers.
+
 use super::*;
 
 fn pair(value: u64) -> [u32; 2] {
@@ -83,6 +85,8 @@ fn conversions_saturate() {
         (0x4000_CCB8, -1e20, 0x8000_0000),
         (0x4000_CD00, 4e9, 4_000_000_000),
         (0x4000_CD00, 1e20, u32::MAX),
+        (0x4000_CD00, -5.5, (-5_i32).cast_unsigned()),
+        (0x4000_CD00, -3e9, 0x8000_0000),
         (0x4000_CD5C, 1.1, 1.1_f32.to_bits()),
     ] {
         assert_eq!(bench.call(function, &double(value)), expected, "{function:#x} {value}");

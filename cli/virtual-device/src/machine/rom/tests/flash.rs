@@ -1,3 +1,5 @@
+//! Flash functions against the contents of the NOR flash and its time.
+
 use super::*;
 
 const READ: u32 = 0x4000_4B1C;

@@ -1,3 +1,5 @@
+//! Interrupts and exceptions, with hand-assembled handlers.
+
 use super::*;
 
 const ATTACH: u32 = 0x4000_0F88;

@@ -1,3 +1,5 @@
+//! Memory, text and digest functions.
+
 use md5::{Digest as _, Md5};
 use proptest::prelude::*;
 use sha1::Sha1;

@@ -1,3 +1,5 @@
+//! Conversions against a table, and where the text goes.
+
 use super::*;
 
 const PRINTF: u32 = 0x4000_24CC;

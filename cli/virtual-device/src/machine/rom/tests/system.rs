@@ -1,3 +1,5 @@
+//! UART, delays, tasks, timers, watchdog, pins, registers.
+
 use super::*;
 use crate::machine::Halt;
 
