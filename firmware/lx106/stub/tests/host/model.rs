@@ -150,7 +150,7 @@ impl Chip for Model {
         self.attached += 1;
     }
 
-    fn transfer(&mut self, transfer: Transfer, buffer: &mut [u32; FIFO / 4]) {
+    fn transfer(&mut self, transfer: Transfer, buffer: &mut [u32]) {
         self.cycles += 60 + 32 * (transfer.send + transfer.receive) as u64;
         assert!(transfer.send <= FIFO && transfer.receive <= FIFO);
         assert!(transfer.send == 0 || transfer.receive == 0);
@@ -208,8 +208,8 @@ impl Chip for Model {
         digest.update(&bytes);
     }
 
-    fn finish(&mut self, digest: Md5) -> [u8; 16] {
-        digest.finalize().into()
+    fn finish(&mut self, digest: &mut Md5) -> [u8; 16] {
+        std::mem::take(digest).finalize().into()
     }
 }
 
@@ -416,13 +416,13 @@ pub(crate) fn program(length: usize, mut seed: u32) -> Vec<u8> {
     while bytes.len() < length {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let pick = seed >> 16;
-        if pick % 5 == 0 && bytes.len() > 400 {
+        if pick.is_multiple_of(5) && bytes.len() > 400 {
             let from = bytes.len() - 1 - (seed >> 8) as usize % bytes.len().min(30_000);
             for index in 0..4 + (pick >> 4) as usize % 60 {
                 let byte = bytes[from + index % (bytes.len() - from)];
                 bytes.push(byte);
             }
-        } else if pick % 97 == 0 {
+        } else if pick.is_multiple_of(97) {
             bytes.extend(std::iter::repeat_n(0xFF, 300));
         } else {
             bytes.extend([(seed >> 24) as u8, (seed >> 13) as u8 & 0x1F]);

@@ -54,7 +54,7 @@ impl Chip for Board {
     }
 
     /// A command of the controller's user mode. Lengths are in bits less one, the address is shifted out from the top.
-    fn transfer(&mut self, transfer: Transfer, buffer: &mut [u32; FIFO / 4]) {
+    fn transfer(&mut self, transfer: Transfer, buffer: &mut [u32]) {
         registers::wait_for_controller();
         let mut user = USER_COMMAND;
         let mut lengths = 23 << 26;
@@ -91,7 +91,7 @@ impl Chip for Board {
         digest.update(buffer, length);
     }
 
-    fn finish(&mut self, digest: rom::Md5) -> [u8; 16] {
+    fn finish(&mut self, digest: &mut rom::Md5) -> [u8; 16] {
         digest.finish()
     }
 }

@@ -38,9 +38,9 @@ impl Md5 {
         unsafe { functions::MD5Update(self, words.as_ptr(), length) }
     }
 
-    pub(crate) fn finish(mut self) -> [u8; 16] {
+    pub(crate) fn finish(&mut self) -> [u8; 16] {
         let mut digest = [0; 16];
-        functions::MD5Final(&mut digest, &mut self);
+        functions::MD5Final(&mut digest, self);
         digest
     }
 }
