@@ -101,7 +101,7 @@ impl Session<'_> {
         }
         let own = self.options.baud;
         let is_free = stub.origin == Origin::Own || own == DEFAULT_BAUD;
-        let may_change = is_free && self.options.wiring != Wiring::Manual;
+        let may_change = is_free && self.may_change_baud();
         let faster = ladder.iter().copied().filter(|&baud| may_change && baud > own);
         for baud in faster.chain([own]) {
             if self.loader == Loader::Rom
@@ -122,6 +122,11 @@ impl Session<'_> {
             self.reconnect()?;
         }
         Ok(StubStart::Running { baud: own })
+    }
+
+    /// Whether a rate that fails can be left again: the lines can reset the chip.
+    pub fn may_change_baud(&self) -> bool {
+        self.options.wiring != Wiring::Manual
     }
 
     /// Uploads until the stub greets; gives the reason when it never does and the boot ROM is back.

@@ -37,6 +37,21 @@ fn flash(home: &Home) -> Vec<u8> {
 // ---- config ----
 
 #[test]
+fn a_self_test_passes_on_a_device_that_is_sound_and_leaves_a_report() {
+    let home = Home::new();
+    let run = home.run(&["selftest", "--simulate", "--pace", "instant", "-q", "--report", "report.json"]);
+    assert!(run.ok().starts_with("# espbroker selftest (simulated)\n"));
+    let report: serde_json::Value =
+        serde_json::from_slice(&fs::read(home.path("report.json")).unwrap()).unwrap();
+    let findings = report["findings"].as_array().unwrap();
+    assert!(findings.len() > 20, "{}", run.stdout);
+    assert!(findings.iter().all(|finding| finding["outcome"] == "passed" || finding["outcome"] == "noted"));
+    assert_eq!((report["version"].clone(), mode(&home.path("report.json"))), (1.into(), 0o600));
+    let again = home.run(&["selftest", "--simulate", "--report", "report.json"]);
+    assert_eq!(again.code, 2, "a report is never overwritten");
+}
+
+#[test]
 fn a_config_is_shown_with_its_secrets_masked_and_what_is_shown_can_be_written_back() {
     let home = Home::new();
     let settings = home.write("hall.toml", FULL);

@@ -144,7 +144,12 @@ fn a_first_flash_fills_the_window_and_ends_with_the_first_sector() {
     assert!(holds(&bench, &image));
     assert_eq!(
         requests(&bench, "FLASH_DEFL_BEGIN"),
-        ["FLASH_DEFL_BEGIN 0x45000 at 0x1000", "FLASH_DEFL_BEGIN 0x1000 at 0x0"]
+        [
+            "FLASH_DEFL_BEGIN 0x1f000 at 0x1000",
+            "FLASH_DEFL_BEGIN 0x20000 at 0x20000",
+            "FLASH_DEFL_BEGIN 0x6000 at 0x40000",
+            "FLASH_DEFL_BEGIN 0x1000 at 0x0",
+        ]
     );
     assert!(requests(&bench, "ERASE_REGION").is_empty(), "a blank first sector is not erased");
     let used = bench.device().window_used;
@@ -169,7 +174,6 @@ fn the_same_again_writes_nothing_and_is_verified_all_the_same() {
     assert!(results.iter().all(|result| result.verified == Verified::Matches && result.written == 0));
     let writes = requests(&bench, "FLASH_").len() + requests(&bench, "ERASE").len();
     assert_eq!(writes, 0);
-    assert_eq!(requests(&bench, "SECTOR_DIGESTS").len(), 3);
 }
 
 #[test]
