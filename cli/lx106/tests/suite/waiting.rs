@@ -27,13 +27,30 @@ fn polling_a_register_or_memory_is_spinning_until_it_changes() {
 }
 
 #[test]
-fn a_loop_that_counts_stores_or_reads_the_time_is_not_spinning() {
+fn a_loop_that_counts_stores_to_a_device_or_reads_the_time_is_not_spinning() {
     for body in [[0x331B, 0xFF_FE86], [0x0239, 0xFF_FE86], [0x03_EA30, 0xFF_FE46]] {
         let mut board = Board::new(&body);
         let mut cpu = cpu();
-        cpu.a[2] = DATA;
+        cpu.a[2] = DEVICE;
         assert_eq!(cpu.run(&mut board, 10_000), Stop::Until, "{body:x?}");
     }
+}
+
+#[test]
+fn a_loop_that_stores_what_memory_holds_already_is_spinning() {
+    let mut board = Board::new(&[0x0239, 0xFF_FE86]);
+    let mut cpu = cpu();
+    (cpu.a[2], cpu.a[3]) = (DATA, 7);
+    assert_eq!(cpu.run(&mut board, 10_000), Stop::Spinning);
+    assert_eq!(board.data[0], 7);
+}
+
+#[test]
+fn a_loop_that_stores_a_count_is_not_spinning() {
+    let mut board = Board::new(&[0x331B, 0x0239, 0xFF_FE06]);
+    let mut cpu = cpu();
+    cpu.a[2] = DATA;
+    assert_eq!(cpu.run(&mut board, 10_000), Stop::Until);
 }
 
 #[test]
