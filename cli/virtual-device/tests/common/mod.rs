@@ -47,7 +47,7 @@ pub(crate) fn program(
     regions: &[Region],
 ) -> Result<Result<Vec<Programmed>, ProgramError>, ConnectError> {
     let (result, _) = session(device, |session| {
-        if path == Path::Stub {
+        if path != Path::Rom {
             session.start_stub(&stub(), &[460_800]).map(drop).unwrap_or_default();
         }
         session.program(regions, &EraseAllowed::only(regions.iter().map(Region::sectors)))
