@@ -199,8 +199,9 @@ fn where_no_line_reaches_the_chip_the_stub_starts_the_firmware() {
     let options = Options { wiring, clock: Clock::Simulated, ..Options::default() };
     let device = VirtualDevice::new(options).unwrap();
     let mut ignore = |_| {};
-    let mut session =
-        Session::connect(Box::new(device.transport()), ConnectOptions::default(), &mut ignore).unwrap();
+    let (wiring, patience) = (Wiring::Manual, Duration::from_secs(5));
+    let connect = ConnectOptions { wiring, patience, ..ConnectOptions::default() };
+    let mut session = Session::connect(Box::new(device.transport()), connect, &mut ignore).unwrap();
     assert!(matches!(session.start_stub(&stub(), &BAUD_LADDER).unwrap(), StubStart::Running { .. }));
     let new = region("image", 0, image::build("1.2.3").unwrap(), Order::FirstSectorLast);
     session.program(&[new], &EraseAllowed::everything()).unwrap();
