@@ -23,7 +23,7 @@ use crate::loader::rom::{RECEIVE_QUEUE, RomLoader};
 use crate::loader::{Next, Reaction};
 use crate::machine::board::SharedNor;
 use crate::machine::{Board, Halt, Machine};
-use crate::uart::{self, Autobaud, Symbol};
+use crate::uart::{self, Autobaud, Symbol, Traffic};
 
 /// Code that runs on the chip after the boot ROM jumped to it; dropping it is a reset.
 pub(crate) trait Firmware: Send {
@@ -158,6 +158,11 @@ impl Chip {
     /// The flash chip.
     pub(crate) const fn nor(&self) -> &SharedNor {
         &self.machine.bus.nor
+    }
+
+    /// What has gone over the line so far: to the device, and to the host.
+    pub(crate) const fn traffic(&self) -> [Traffic; 2] {
+        [self.line().to_device.traffic(), self.line().to_host.traffic()]
     }
 
     /// Whether the adapter is there, and since when.

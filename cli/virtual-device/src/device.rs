@@ -20,6 +20,7 @@ use crate::machine::board::SharedNor;
 use crate::nor::{FlashSource, Nor, StorageError};
 use crate::timing::Timing;
 use crate::transport::VirtualTransport;
+use crate::uart::Traffic;
 use crate::wifi::SimulatedWifi;
 
 /// How often running firmware is asked for console output.
@@ -87,6 +88,22 @@ impl Default for Options {
             seed: 0,
         }
     }
+}
+
+/// What a device has done since it was plugged in, by its own time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Its own time.
+    pub time: Duration,
+    /// By how much that has fallen behind the real clock, because this computer could not run the chip's code fast
+    /// enough.
+    pub behind: Duration,
+    /// What the host has sent.
+    pub to_device: Traffic,
+    /// What the chip has sent.
+    pub to_host: Traffic,
+    /// How long its flash has been erasing and programming.
+    pub flash_busy: Duration,
 }
 
 /// A virtual ESP8266 board that is plugged in; clones are the same board, and it is gone with the last of them.
@@ -159,6 +176,14 @@ impl VirtualDevice {
     /// Erases and page programs begun so far.
     pub fn flash_operations(&self) -> u64 {
         self.nor(|nor| nor.operations())
+    }
+
+    /// What it has done so far.
+    pub fn usage(&self) -> Usage {
+        let (time, [to_device, to_host], flash_busy) =
+            self.shared.use_chip(|chip| (chip.now(), chip.traffic(), chip.nor().lock().busy()));
+        let behind = *self.shared.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        Usage { time, behind, to_device, to_host, flash_busy }
     }
 
     /// Plans a power cut in the middle of an erase or program, after `operations` more that succeed.
@@ -306,5 +331,28 @@ fn keep_going(device: &Weak<Shared>) {
         let wait = chip.next_event().map_or(longest, |next| next.saturating_sub(chip.now()).min(longest));
         chip = shared.wait(chip, wait);
         drop(chip);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use espbroker_flasher::transport::Transport as _;
+
+    use super::*;
+
+    #[test]
+    fn the_usage_is_what_went_over_the_line_and_the_time_that_it_takes_there() {
+        let device = VirtualDevice::new(Options { clock: Clock::Simulated, ..Options::default() }).unwrap();
+        let before = device.usage();
+        let mut port = device.transport();
+        port.write_all(&[0x55; 1152]).unwrap();
+        port.sleep(Duration::from_secs(1));
+        let usage = device.usage();
+        assert_eq!((before.to_device.bytes, usage.to_device.bytes), (0, 1152));
+        let off = usage.to_device.time.abs_diff(Duration::from_millis(100));
+        assert!(off < Duration::from_micros(10), "{usage:?}");
+        assert!(usage.to_host.bytes > 0, "the boot ROM's log");
+        assert_eq!(usage.time - before.time, Duration::from_secs(1));
+        assert_eq!((usage.behind, usage.flash_busy), (Duration::ZERO, Duration::ZERO));
     }
 }

@@ -56,7 +56,7 @@ mod wifi;
 
 pub use espbroker_host::Ports;
 
-pub use device::{Clock, Options, VirtualDevice};
+pub use device::{Clock, Options, Usage, VirtualDevice};
 pub use fault::{Direction, Fault};
 pub use lines::{FlashButton, Wiring};
 pub use nor::{FlashSource, StorageError};
@@ -65,4 +65,5 @@ pub use pty::ServedPty;
 pub use rfc2217::Served;
 pub use timing::{Pace, Timing};
 pub use transport::VirtualTransport;
+pub use uart::Traffic;
 pub use wifi::{Dhcp, Network, Refusal, SimulatedWifi};

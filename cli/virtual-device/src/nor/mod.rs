@@ -60,6 +60,7 @@ pub(crate) struct Nor {
     status: u8,
     busy_until: Duration,
     operations: u64,
+    busy: Duration,
     power_cut_after: Option<u64>,
     power_lost_at: Option<Duration>,
     stuck_sectors: Vec<u32>,
@@ -86,6 +87,7 @@ impl Nor {
             status: 0,
             busy_until: Duration::ZERO,
             operations: 0,
+            busy: Duration::ZERO,
             power_cut_after: None,
             power_lost_at: None,
             stuck_sectors: Vec::new(),
@@ -107,6 +109,11 @@ impl Nor {
     /// Page programs and erases begun since the chip was made.
     pub(crate) const fn operations(&self) -> u64 {
         self.operations
+    }
+
+    /// Time of all of these together.
+    pub(crate) const fn busy(&self) -> Duration {
+        self.busy
     }
 
     /// When the operation going on ends; in the past when there is none.
@@ -226,7 +233,7 @@ impl Nor {
             self.memory.clear_bits(page + column, mask);
         }
         self.memory.store(page, PAGE);
-        self.busy_until = now + self.duration(program_time(data.len()));
+        self.take_time(program_time(data.len()), now);
     }
 
     /// Erases to FF (20, D8, C7). Ignored while busy, without write enable and under protection.
@@ -245,7 +252,7 @@ impl Nor {
             }
         }
         self.memory.store(start, length);
-        self.busy_until = now + self.duration(time);
+        self.take_time(time, now);
     }
 
     fn erase_sector(&mut self, start: u32) {
@@ -283,6 +290,12 @@ impl Nor {
         }
         self.operations += 1;
         true
+    }
+
+    fn take_time(&mut self, typical: Duration, now: Duration) {
+        let time = self.duration(typical);
+        self.busy += time;
+        self.busy_until = now + time;
     }
 
     fn duration(&self, typical: Duration) -> Duration {
