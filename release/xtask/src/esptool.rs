@@ -164,7 +164,11 @@ impl Bench {
 }
 
 /// A virtual environment with esptool in it, made once.
-fn install() -> Result<PathBuf, Failure> {
+///
+/// # Errors
+///
+/// When Python or esptool cannot be had.
+pub(crate) fn install() -> Result<PathBuf, Failure> {
     let folder = scratch().join(format!("esptool-{VERSION}"));
     let esptool = folder.join("bin/esptool");
     if !esptool.exists() {
