@@ -66,7 +66,9 @@ pub(crate) fn forget_user_start() {
 pub(crate) fn restart() -> ! {
     functions::software_reset();
     // It takes some cycles.
-    loop {}
+    loop {
+        core::hint::spin_loop();
+    }
 }
 
 pub(crate) fn attach_flash() {
