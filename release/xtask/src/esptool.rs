@@ -1,6 +1,6 @@
 //! Espressif's esptool against the virtual device over RFC 2217: it identifies, writes, verifies, reads and erases,
 //! and the flash file then holds what it wrote, byte for byte. Of the two generations of stub that it ships, it uploads
-//! each, and the device runs them as machine code.
+//! each, and the device runs them as machine code. The project's own stub has to do for esptool as well.
 
 use std::{
     fs,
@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use crate::process::{self, Background, Failure, Tally, scratch};
+use crate::process::{self, Background, Failure, Tally, root, scratch};
 
 /// The version that the checks were made with.
 const VERSION: &str = "5.6.0";
@@ -19,16 +19,29 @@ struct Bench {
     port: String,
     flash: PathBuf,
     folder: PathBuf,
-    /// What esptool is told about the stub.
-    mode: &'static [&'static str],
+    loader: Loader,
 }
 
-/// The loaders: the boot ROM's, and both generations of Espressif's stub.
-const LOADERS: [(&str, &[&str]); 3] = [
-    ("boot ROM", &["--no-stub"]),
-    ("stub, legacy", &["--stub-version", "1"]),
-    ("stub, current", &["--stub-version", "2"]),
+/// Who answers on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loader {
+    /// The boot ROM.
+    Rom,
+    /// A generation of Espressif's stub.
+    Espressif(&'static str),
+    /// The project's own.
+    Own,
+}
+
+const LOADERS: [(&str, Loader); 4] = [
+    ("boot ROM", Loader::Rom),
+    ("stub, legacy", Loader::Espressif("1")),
+    ("stub, current", Loader::Espressif("2")),
+    ("the project's stub", Loader::Own),
 ];
+
+/// Starts esptool with another stub; its first argument is the stub's image.
+const OWN_STUB: &str = include_str!("esptool_own_stub.py");
 
 /// Runs all checks with each of [`LOADERS`].
 ///
@@ -37,7 +50,7 @@ const LOADERS: [(&str, &[&str]); 3] = [
 /// When Python or esptool cannot be had, or the virtual device does not start.
 pub(crate) fn run(program: &Path, tally: &mut Tally) -> Result<(), Failure> {
     let esptool = install()?;
-    for (name, mode) in LOADERS {
+    for (name, loader) in LOADERS {
         let folder = tempfile::tempdir()?;
         let flash = folder.path().join("flash.bin");
         let (_device, line) = Background::start(
@@ -56,11 +69,11 @@ pub(crate) fn run(program: &Path, tally: &mut Tally) -> Result<(), Failure> {
             port: line.trim().to_owned(),
             flash,
             folder: folder.path().to_owned(),
-            mode,
+            loader,
         };
         bench.identify(name, tally);
         bench.write(name, tally);
-        if mode != ["--no-stub"] {
+        if loader != Loader::Rom {
             bench.stub_only(name, tally);
         }
     }
@@ -71,7 +84,21 @@ impl Bench {
     /// Runs esptool and returns what it printed.
     fn esptool(&self, arguments: &[&str]) -> Result<String, Failure> {
         let common = ["--chip", "esp8266", "--port", &self.port];
-        process::run(Command::new(&self.esptool).args(common).args(self.mode).args(arguments))
+        let mut command = match self.loader {
+            Loader::Own => {
+                let mut command = Command::new(self.esptool.with_file_name("python"));
+                command.args(["-c", OWN_STUB]).arg(root().join("firmware/lx106/stub/stub.bin"));
+                command
+            }
+            _ => Command::new(&self.esptool),
+        };
+        command.args(common);
+        match self.loader {
+            Loader::Rom => command.arg("--no-stub"),
+            Loader::Espressif(generation) => command.args(["--stub-version", generation]),
+            Loader::Own => &mut command,
+        };
+        process::run(command.args(arguments))
     }
 
     /// Runs esptool and looks for a text in what it prints.
