@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::flash_routines::{DEFAULT_SIZE, Flash, FlashFailure};
-use crate::peripherals::Peripherals;
+use crate::machine::Board;
 
 /// First byte of an image that the ROM loads.
 pub(crate) const MAGIC: u8 = 0xE9;
@@ -17,7 +17,7 @@ pub(crate) const START_TIME: Duration = Duration::from_millis(10);
 const CHUNK: usize = 16;
 const CHECKSUM_SEED: u8 = 0xEF;
 /// Bits 31-29 of the GPIO input register: pins of the flash, 6 on boards with quad-capable wiring.
-const FLASH_STRAP: u8 = 6;
+pub(crate) const FLASH_STRAP: u8 = 6;
 
 /// Why the chip was reset, as the ROM prints it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +25,10 @@ const FLASH_STRAP: u8 = 6;
 pub(crate) enum Cause {
     /// Supply came.
     PowerOn = 1,
-    /// EN was low. A restart by software shows up as this too.
+    /// EN was low.
     External = 2,
+    /// The watchdog was not fed.
+    Watchdog = 4,
 }
 
 /// What GPIO15, GPIO0 and GPIO2 told the ROM at the release of EN; GPIO2 is always high here.
@@ -45,6 +47,9 @@ pub(crate) enum Strap {
 
 /// What the ROM prints when the straps make it wait for an SDIO host.
 pub(crate) const WAITING_FOR_HOST: &[u8] = b"waiting for host\r\n";
+
+/// What the ROM prints behind its first line when the watchdog brought it there.
+pub(crate) const WATCHDOG_RESET: &[u8] = b"wdt reset\r\n";
 
 /// How loading went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +72,8 @@ pub(crate) fn banner(cause: Cause, strap: Strap) -> Vec<u8> {
 }
 
 /// Loads the image at flash address 0 into RAM; gives the log of it, how it went and when it was done.
-pub(crate) fn load(peripherals: &mut Peripherals, now: Duration) -> (Vec<u8>, Outcome, Duration) {
-    let mut loading = Loading { peripherals, now, next_chunk: 0, before_tail: 0, log: String::new() };
+pub(crate) fn load(board: &mut Board, now: Duration) -> (Vec<u8>, Outcome, Duration) {
+    let mut loading = Loading { board, now, next_chunk: 0, before_tail: 0, log: String::new() };
     let outcome = match loading.run() {
         Ok(entry) => Outcome::Started { entry },
         Err(Failure) => {
@@ -88,7 +93,7 @@ fn with_carriage_returns(text: &str) -> Vec<u8> {
 struct Failure;
 
 struct Loading<'a> {
-    peripherals: &'a mut Peripherals,
+    board: &'a mut Board,
     now: Duration,
     next_chunk: u32,
     /// How much of the chunk was taken before the last segment's tail.
@@ -99,7 +104,7 @@ struct Loading<'a> {
 impl Loading<'_> {
     fn chunk(&mut self) -> Result<[u8; CHUNK], Failure> {
         let mut chunk = [0; CHUNK];
-        let mut flash = Flash::new(self.peripherals.nor.lock(), DEFAULT_SIZE, self.now);
+        let mut flash = Flash::new(self.board.nor.lock(), DEFAULT_SIZE, self.now);
         let result = flash.read(self.next_chunk, &mut chunk);
         self.now = flash.now;
         drop(flash);
@@ -191,7 +196,7 @@ impl Loading<'_> {
     fn copy(&mut self, address: &mut u32, bytes: &[u8], sum: &mut u8) -> Result<(), Failure> {
         *sum = bytes.iter().fold(*sum, |sum, byte| sum ^ byte);
         // A store outside RAM is an exception that the ROM has no answer to at this point.
-        if !bytes.is_empty() && !self.peripherals.load(*address, bytes) {
+        if !bytes.is_empty() && !self.board.upload(*address, bytes) {
             return Err(Failure);
         }
         *address = address.wrapping_add(u32::try_from(bytes.len()).unwrap_or(0));
@@ -204,16 +209,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::machine::board::SharedNor;
     use crate::nor::{FlashSource, Nor};
-    use crate::peripherals::SharedNor;
     use crate::timing::Pace;
 
-    fn load_from(flash: Vec<u8>) -> (String, Outcome, Peripherals) {
+    fn load_from(flash: Vec<u8>) -> (String, Outcome, Board) {
         let source = FlashSource::Bytes(flash);
         let nor = Nor::new(source, 0x40_0000, [0xEF, 0x40, 0x16], Pace::RealTime, 0).unwrap();
-        let mut peripherals = Peripherals::new(SharedNor::new(nor), [0; 6]);
-        let (log, outcome, _) = load(&mut peripherals, Duration::ZERO);
-        (String::from_utf8(log).unwrap(), outcome, peripherals)
+        let mut board = Board::without_faults(SharedNor::new(nor), [0; 6]);
+        let (log, outcome, _) = load(&mut board, Duration::ZERO);
+        (String::from_utf8(log).unwrap(), outcome, board)
     }
 
     fn image(segments: &[(u32, usize)]) -> Vec<u8> {
@@ -247,7 +252,7 @@ mod tests {
     #[test]
     fn the_log_of_three_segments_is_that_of_a_posted_one() {
         // Lengths of a log that was posted often: 25700, 848 and 184 bytes.
-        let (log, outcome, peripherals) =
+        let (log, outcome, board) =
             load_from(image(&[(0x4010_0000, 25_700), (0x3FFE_8000, 848), (0x3FFE_8350, 184)]));
         assert_eq!(outcome, Outcome::Started { entry: 0x4010_0004 });
         assert_eq!(
@@ -263,7 +268,7 @@ mod tests {
                 "",
             ]
         );
-        assert_eq!(peripherals.ram(0x3FFE_8350, 3), Some(&[2, 9, 16][..]));
+        assert_eq!(board.memory.ram(0x3FFE_8350, 3), Some(&[2, 9, 16][..]));
         assert!(log.contains("\r\ncsum 0x"));
     }
 

@@ -16,14 +16,14 @@ use espbroker_flasher::slip;
 use espbroker_flasher::transport::ControlLines;
 
 use crate::boot::{self, Cause, Outcome, Strap};
-use crate::fault::{Direction, Fault, Faults};
+use crate::fault::Fault;
+use crate::line::Line;
 use crate::lines::{EN_RISE_TIME, Flashed, Pins, Wiring};
 use crate::loader::rom::{RECEIVE_QUEUE, RomLoader};
-use crate::loader::stub::Stub;
 use crate::loader::{Next, Reaction};
-use crate::peripherals::{Peripherals, SharedNor};
-use crate::timing::Pace;
-use crate::uart::{self, Autobaud, Symbol, Wire};
+use crate::machine::board::SharedNor;
+use crate::machine::{Board, Halt, Machine};
+use crate::uart::{self, Autobaud, Symbol, Traffic};
 
 /// Code that runs on the chip after the boot ROM jumped to it; dropping it is a reset.
 pub(crate) trait Firmware: Send {
@@ -48,7 +48,8 @@ enum Cpu {
     },
     Autobaud(Autobaud),
     Rom(Box<RomLoader>),
-    Stub(Box<Stub>),
+    /// Machine code runs.
+    Code,
     Firmware(Box<dyn Firmware>),
     /// It spins, or runs code that nobody here knows.
     Stuck,
@@ -57,7 +58,7 @@ enum Cpu {
 #[derive(Clone, Copy)]
 enum Then {
     Download,
-    Start,
+    Start { entry: u32 },
     Stuck,
 }
 
@@ -69,7 +70,7 @@ pub(crate) struct Chip {
     en_rises_at: Option<Duration>,
     strap: Strap,
     cause: Cause,
-    peripherals: Peripherals,
+    machine: Box<Machine>,
     cpu: Cpu,
     /// The CPU picks up nothing before this.
     busy_until: Duration,
@@ -77,11 +78,7 @@ pub(crate) struct Chip {
     next: Next,
     /// Bytes picked up late in a row.
     queued: usize,
-    to_device: Wire,
-    to_host: Wire,
-    host_baud: u32,
     received: VecDeque<u8>,
-    faults: Faults,
     launcher: Launcher,
     adapter: Adapter,
     /// How many clients have the port open over the network.
@@ -100,6 +97,9 @@ pub(crate) enum Adapter {
 /// How far ahead of the line firmware may write.
 const CONSOLE_AHEAD: Duration = Duration::from_millis(20);
 
+/// The least time that passes when machine code has something to do at once.
+const SHORTEST_STEP: Duration = Duration::from_micros(1);
+
 /// Bytes that the adapter and the operating system keep for a host that does not read; further ones are lost.
 const RECEIVED_LIMIT: usize = 1 << 20;
 
@@ -115,13 +115,7 @@ impl fmt::Debug for Chip {
 
 impl Chip {
     /// A chip on a plugged-in board: it gets power at time 0.
-    pub(crate) fn new(
-        peripherals: Peripherals,
-        wiring: Wiring,
-        pace: Pace,
-        faults: Faults,
-        launcher: Launcher,
-    ) -> Self {
+    pub(crate) fn new(board: Board, wiring: Wiring, launcher: Launcher) -> Self {
         let mut chip = Self {
             now: Duration::ZERO,
             wiring,
@@ -129,22 +123,31 @@ impl Chip {
             en_rises_at: None,
             strap: Strap::Flash,
             cause: Cause::PowerOn,
-            peripherals,
+            machine: Box::new(Machine::new(board)),
             cpu: Cpu::Unpowered,
             busy_until: Duration::ZERO,
             next: Next::Stay,
             queued: 0,
-            to_device: Wire::new(pace),
-            to_host: Wire::new(pace),
-            host_baud: 115_200,
             received: VecDeque::new(),
-            faults,
             launcher,
             adapter: Adapter::Plugged(0),
             clients: 0,
         };
         chip.power_cycle();
         chip
+    }
+
+    const fn line(&self) -> &Line {
+        &self.machine.bus.line
+    }
+
+    const fn line_mut(&mut self) -> &mut Line {
+        &mut self.machine.bus.line
+    }
+
+    /// What machine code and the boot ROM's functions had to say about themselves.
+    pub(crate) fn trace(&self) -> &[String] {
+        &self.machine.bus.trace
     }
 
     /// Time since the device was made.
@@ -154,7 +157,12 @@ impl Chip {
 
     /// The flash chip.
     pub(crate) const fn nor(&self) -> &SharedNor {
-        &self.peripherals.nor
+        &self.machine.bus.nor
+    }
+
+    /// What has gone over the line so far: to the device, and to the host.
+    pub(crate) const fn traffic(&self) -> [Traffic; 2] {
+        [self.line().to_device.traffic(), self.line().to_host.traffic()]
     }
 
     /// Whether the adapter is there, and since when.
@@ -172,10 +180,15 @@ impl Chip {
         matches!(self.cpu, Cpu::Firmware(_))
     }
 
+    /// Whether machine code runs.
+    pub(crate) const fn runs_code(&self) -> bool {
+        matches!(self.cpu, Cpu::Code)
+    }
+
     /// Takes the supply away and gives it back; also ends a power cut. RAM and what was on the line are lost.
     pub(crate) fn power_cycle(&mut self) {
         self.lose_power(self.now);
-        self.peripherals.power_cycle();
+        self.machine.bus.power_cycle();
         if self.is_plugged() {
             self.cause = Cause::PowerOn;
             self.cpu = Cpu::InReset;
@@ -191,7 +204,7 @@ impl Chip {
             self.adapter = Adapter::Pulled(number);
         }
         self.received.clear();
-        self.to_device.cut(self.now);
+        self.machine.bus.line.to_device.cut(self.now);
         self.lose_power(self.now);
     }
 
@@ -199,7 +212,7 @@ impl Chip {
     pub(crate) fn plug_in(&mut self) {
         let (Adapter::Plugged(number) | Adapter::Pulled(number)) = self.adapter;
         self.adapter = Adapter::Plugged(number.wrapping_add(1));
-        self.faults.plugged_in();
+        self.line_mut().faults.plugged_in();
         self.pins = Pins::default();
         self.power_cycle();
     }
@@ -208,6 +221,7 @@ impl Chip {
     pub(crate) fn set_lines(&mut self, lines: ControlLines) {
         let before = self.pins;
         self.pins = self.wiring.pins(lines);
+        self.machine.bus.gpio.pull_gpio0(self.pins.gpio0_low);
         if matches!(self.cpu, Cpu::Unpowered) {
             return;
         }
@@ -223,29 +237,27 @@ impl Chip {
 
     /// The adapter's rate for both directions, from the next byte on.
     pub(crate) const fn set_host_baud(&mut self, baud: u32) {
-        self.host_baud = baud;
+        self.line_mut().host_baud = baud;
     }
 
     /// Puts bytes from the host on the line; gives when the last one is through.
     pub(crate) fn host_write(&mut self, bytes: &[u8]) -> Duration {
         for &byte in bytes {
-            for passed in self.faults.pass(Direction::ToDevice, byte, self.host_baud) {
-                self.to_device.send(passed, self.host_baud, self.now);
-            }
+            self.machine.bus.line.host_sends(byte, self.now);
         }
         self.check_adapter();
-        self.to_device.free_at()
+        self.line().to_device.free_at()
     }
 
     /// When everything that the host wrote is through.
     pub(crate) const fn host_write_done_at(&self) -> Duration {
-        self.to_device.free_at()
+        self.line().to_device.free_at()
     }
 
     /// A client opened the port over the network, at its rate: what came before is not for it.
     pub(crate) fn open_port(&mut self, baud: u32) {
         self.clients += 1;
-        self.host_baud = baud;
+        self.line_mut().host_baud = baud;
         self.received.clear();
     }
 
@@ -281,16 +293,31 @@ impl Chip {
 
     /// When the chip will do or send something of its own accord next; `None` when only the host can change that.
     pub(crate) fn next_event(&self) -> Option<Duration> {
-        [self.next_step(), self.to_host.peek().map(|symbol| symbol.at)].into_iter().flatten().min()
+        let step = match self.cpu {
+            Cpu::Code => {
+                let arrival = self.line().to_device.peek().map(|symbol| symbol.at);
+                let next = [self.machine.next_event(), arrival].into_iter().flatten().min();
+                // What is due already happens as soon as any time passes.
+                next.map(|at| at.max(self.now + SHORTEST_STEP))
+            }
+            _ => self.next_step(),
+        };
+        [step, self.line().to_host.peek().map(|symbol| symbol.at)].into_iter().flatten().min()
     }
 
     /// Lets time pass until `to`; going back does nothing.
     pub(crate) fn advance(&mut self, to: Duration) {
-        while let Some(at) = self.next_step().filter(|&at| at <= to) {
-            // Bytes that reached the host before this step were sampled at the rates of their time.
-            self.deliver(at);
-            self.now = self.now.max(at);
-            self.step();
+        loop {
+            if matches!(self.cpu, Cpu::Code) && self.now < to {
+                self.run_code(to);
+            } else if let Some(at) = self.next_step().filter(|&at| at <= to) {
+                // Bytes that reached the host before this step were sampled at the rates of their time.
+                self.deliver(at);
+                self.now = self.now.max(at);
+                self.step();
+            } else {
+                break;
+            }
             self.check_supply();
         }
         self.now = self.now.max(to);
@@ -306,12 +333,14 @@ impl Chip {
         }
         match &self.cpu {
             Cpu::Booting { until, .. } => return Some(*until),
-            Cpu::Rom(_) | Cpu::Stub(_) if self.next != Next::Stay => return Some(self.busy_until),
+            Cpu::Rom(_) if self.next != Next::Stay => return Some(self.busy_until),
+            // Its machine looks at the line itself.
+            Cpu::Code => return None,
             _ => {}
         }
-        let arrival = self.to_device.peek()?.at;
+        let arrival = self.line().to_device.peek()?.at;
         match self.cpu {
-            Cpu::Rom(_) | Cpu::Stub(_) => Some(arrival.max(self.busy_until)),
+            Cpu::Rom(_) => Some(arrival.max(self.busy_until)),
             _ => Some(arrival),
         }
     }
@@ -325,12 +354,12 @@ impl Chip {
             self.finish_boot(then);
             return;
         }
-        if self.next != Next::Stay && matches!(self.cpu, Cpu::Rom(_) | Cpu::Stub(_)) {
+        if self.next != Next::Stay && matches!(self.cpu, Cpu::Rom(_)) {
             let next = std::mem::take(&mut self.next);
             self.go_on(next);
             return;
         }
-        if let Some(symbol) = self.to_device.receive(self.now) {
+        if let Some(symbol) = self.machine.bus.line.to_device.receive(self.now) {
             self.pick_up(symbol);
         }
     }
@@ -338,10 +367,10 @@ impl Chip {
     /// EN is high: the ROM looks at the straps and begins.
     fn start(&mut self) {
         let mut first = [0];
-        self.peripherals.nor.lock().read(0, &mut first, Duration::MAX);
+        self.machine.bus.nor.lock().read(0, &mut first, Duration::MAX);
         let flashed = if first == [boot::MAGIC] { Flashed::Yes } else { Flashed::No };
         let download = self.wiring.download(self.pins, flashed);
-        self.strap = match (download, self.faults.has(&Fault::Gpio15High)) {
+        self.strap = match (download, self.line().faults.has(&Fault::Gpio15High)) {
             (true, false) => Strap::Download,
             (false, false) => Strap::Flash,
             (true, true) => Strap::SdioDownload,
@@ -352,9 +381,12 @@ impl Chip {
 
     /// The ROM from its beginning, with the straps that were read and the rate that its UART comes to.
     fn run_rom(&mut self, at: Duration, divider: u32) {
-        self.peripherals.reset();
-        self.peripherals.divider = divider;
+        self.machine.restart(self.cause, self.strap);
+        self.machine.bus.set_divider(divider);
         self.send(&boot::banner(self.cause, self.strap), at);
+        if self.cause == Cause::Watchdog {
+            self.send(boot::WATCHDOG_RESET, at);
+        }
         match self.strap {
             Strap::Flash => self.load_from_flash(at),
             Strap::Download => self.boot_until(at, Then::Download),
@@ -366,33 +398,36 @@ impl Chip {
     }
 
     fn load_from_flash(&mut self, at: Duration) {
-        let (log, outcome, loaded_at) = boot::load(&mut self.peripherals, at);
+        let (log, outcome, loaded_at) = boot::load(&mut self.machine.bus, at);
         self.send(&log, at);
         let then = match outcome {
-            Outcome::Started { .. } => Then::Start,
+            Outcome::Started { entry } => Then::Start { entry },
             Outcome::Stuck => Then::Stuck,
         };
         self.boot_until(loaded_at, then);
     }
 
     fn boot_until(&mut self, at: Duration, then: Then) {
-        self.cpu = Cpu::Booting { until: at.max(self.to_host.free_at()), then };
+        self.cpu = Cpu::Booting { until: at.max(self.line().to_host.free_at()), then };
     }
 
     fn finish_boot(&mut self, then: Then) {
         // What came in meanwhile met a UART that nobody read.
-        while self.to_device.receive(self.now).is_some() {}
+        while self.machine.bus.line.to_device.receive(self.now).is_some() {}
         self.busy_until = self.now;
         self.next = Next::Stay;
         self.cpu = match then {
             Then::Download => Cpu::Autobaud(Autobaud::default()),
             Then::Stuck => Cpu::Stuck,
-            Then::Start => match (self.launcher)(&self.peripherals.nor, self.cause) {
+            Then::Start { entry } => match (self.launcher)(&self.machine.bus.nor, self.cause) {
                 Some(firmware) => {
-                    self.peripherals.divider = uart::CONSOLE_DIVIDER;
+                    self.machine.bus.set_divider(uart::CONSOLE_DIVIDER);
                     Cpu::Firmware(firmware)
                 }
-                None => Cpu::Stuck,
+                None => {
+                    self.start_code(entry);
+                    return;
+                }
             },
         };
     }
@@ -401,65 +436,68 @@ impl Chip {
         match next {
             Next::Stay => {}
             Next::BootFromFlash => self.load_from_flash(self.now),
-            Next::Divider(divider) => self.peripherals.divider = divider,
-            Next::SoftwareReset => {
-                self.cause = Cause::External;
+            Next::Jump { .. } if self.line().faults.has(&Fault::StubDoesNotStart) => self.cpu = Cpu::Stuck,
+            Next::Jump { entry } => self.start_code(entry),
+        }
+    }
+
+    fn start_code(&mut self, entry: u32) {
+        self.machine.enter(entry, self.now);
+        self.cpu = Cpu::Code;
+    }
+
+    /// Runs machine code until `to`, or until it ends in something else.
+    fn run_code(&mut self, to: Duration) {
+        let halt = self.machine.advance(to);
+        self.now = match halt {
+            Halt::Until => to,
+            _ => self.machine.now().clamp(self.now, to),
+        };
+        match halt {
+            Halt::Until => {}
+            Halt::Stuck => self.cpu = Cpu::Stuck,
+            Halt::BootFromFlash => self.load_from_flash(self.now),
+            Halt::Reset(cause) => {
+                self.cause = cause;
+                self.machine.bus.line.chip_stops(self.now);
                 self.run_rom(self.now + boot::START_TIME, uart::BOOT_DIVIDER);
-            }
-            Next::Jump { entry } => {
-                let uploaded = self.peripherals.ram(entry, 4).is_some_and(|code| code != [0; 4]);
-                if !uploaded || self.faults.has(&Fault::StubDoesNotStart) {
-                    self.cpu = Cpu::Stuck;
-                    return;
-                }
-                let (stub, reaction) = Stub::start(entry, &self.peripherals, self.now);
-                self.cpu = Cpu::Stub(Box::new(stub));
-                self.react(reaction);
             }
         }
     }
 
     fn pick_up(&mut self, symbol: Symbol) {
         self.queued = if symbol.at < self.busy_until { self.queued + 1 } else { 0 };
-        let mut bytes = Vec::new();
-        uart::sample(symbol.byte, symbol.baud, uart::baud(self.peripherals.divider), &mut bytes);
+        let bytes = uart::received(symbol, uart::baud(self.machine.bus.divider()));
         match &mut self.cpu {
             Cpu::Autobaud(autobaud) => {
                 if let Some(divider) = autobaud.measure(symbol) {
-                    self.peripherals.divider = divider;
+                    self.machine.bus.set_divider(divider);
                     self.cpu = Cpu::Rom(Box::default());
                 }
             }
             Cpu::Rom(_) if self.queued > RECEIVE_QUEUE => {}
-            Cpu::Rom(_) | Cpu::Stub(_) => {
+            Cpu::Rom(_) => {
                 for byte in bytes {
                     let now = self.now.max(self.busy_until);
-                    let reaction = match &mut self.cpu {
-                        Cpu::Rom(rom) => rom.receive(byte, &mut self.peripherals, now),
-                        Cpu::Stub(stub) => stub.receive(byte, &mut self.peripherals, now),
-                        _ => return,
-                    };
+                    let Cpu::Rom(rom) = &mut self.cpu else { return };
+                    let reaction = rom.receive(byte, &mut self.machine.bus, now);
                     self.react(reaction);
                 }
             }
             Cpu::Firmware(firmware) => firmware.console_write(&bytes),
-            Cpu::Unpowered | Cpu::InReset | Cpu::Booting { .. } | Cpu::Stuck => {}
+            Cpu::Unpowered | Cpu::InReset | Cpu::Booting { .. } | Cpu::Code | Cpu::Stuck => {}
         }
     }
 
     fn react(&mut self, reaction: Reaction) {
-        let cut_at = self.peripherals.nor.lock().power_lost_at();
+        let cut_at = self.machine.bus.nor.lock().power_lost_at();
         for reply in reaction.replies {
             if cut_at.is_some_and(|cut_at| reply.at >= cut_at) {
                 continue;
             }
-            let late = match *reply.frame {
-                [1, opcode, ..] => self.faults.delay(opcode),
-                _ => Duration::ZERO,
-            };
-            self.send(&slip::encode(&reply.frame), reply.at + late);
+            self.send(&slip::encode(&reply.frame), reply.at);
             // Sending waits for the line, so nothing else happens before it is done.
-            self.busy_until = self.to_host.free_at();
+            self.busy_until = self.line().to_host.free_at();
         }
         self.busy_until = self.busy_until.max(reaction.done_at);
         if reaction.next != Next::Stay {
@@ -468,18 +506,16 @@ impl Chip {
     }
 
     fn send(&mut self, bytes: &[u8], at: Duration) {
-        let baud = uart::baud(self.peripherals.divider);
+        let baud = uart::baud(self.machine.bus.divider());
         for &byte in bytes {
-            for passed in self.faults.pass(Direction::ToHost, byte, self.host_baud) {
-                self.to_host.send(passed, baud, at);
-            }
+            self.machine.bus.line.chip_sends(byte, baud, at);
         }
     }
 
     fn poll_firmware(&mut self) {
         let Cpu::Firmware(firmware) = &mut self.cpu else { return };
         // A chip waits for its UART instead of filling memory.
-        if self.to_host.free_at() > self.now + CONSOLE_AHEAD {
+        if self.machine.bus.line.to_host.free_at() > self.now + CONSOLE_AHEAD {
             return;
         }
         let mut buffer = [0; 256];
@@ -492,15 +528,14 @@ impl Chip {
         if firmware.wants_restart() {
             self.cause = Cause::External;
             // A restart by the vendor's SDK keeps the clock that it has corrected, so "115200" is just that.
-            let at = self.to_host.free_at().max(self.now) + boot::START_TIME;
+            let at = self.line().to_host.free_at().max(self.now) + boot::START_TIME;
             self.run_rom(at, uart::CONSOLE_DIVIDER);
         }
     }
 
     fn deliver(&mut self, until: Duration) {
-        while let Some(symbol) = self.to_host.receive(until) {
-            let mut bytes = Vec::new();
-            uart::sample(symbol.byte, symbol.baud, self.host_baud, &mut bytes);
+        while let Some(symbol) = self.line_mut().to_host.receive(until) {
+            let bytes = uart::received(symbol, self.line().host_baud);
             if self.received.len() < RECEIVED_LIMIT {
                 self.received.extend(bytes);
             }
@@ -510,7 +545,7 @@ impl Chip {
 
     /// Ends everything if the flash met its planned power cut.
     fn check_supply(&mut self) {
-        let lost_at = self.peripherals.nor.lock().power_lost_at();
+        let lost_at = self.machine.bus.nor.lock().power_lost_at();
         if let Some(lost_at) = lost_at
             && !matches!(self.cpu, Cpu::Unpowered)
         {
@@ -519,7 +554,7 @@ impl Chip {
     }
 
     fn check_adapter(&mut self) {
-        if self.is_plugged() && self.faults.unplugged() {
+        if self.is_plugged() && self.line().faults.unplugged() {
             self.unplug();
         }
     }
@@ -535,7 +570,7 @@ impl Chip {
         self.cpu = Cpu::Stuck;
         self.next = Next::Stay;
         self.busy_until = at;
-        self.to_host.cut(at);
+        self.line_mut().chip_stops(at);
     }
 }
 

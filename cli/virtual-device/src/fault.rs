@@ -141,6 +141,11 @@ impl Faults {
         self.planned.retain(|fault| !matches!(fault, Fault::UnplugAfterBytes(_)));
     }
 
+    /// Whether a reply may be late.
+    pub(crate) fn delays_replies(&self) -> bool {
+        self.planned.iter().any(|fault| matches!(fault, Fault::LateReply { times: 1.., .. }))
+    }
+
     /// How much later the reply to `opcode` is sent; counts down.
     pub(crate) fn delay(&mut self, opcode: u8) -> Duration {
         let mut delay = Duration::ZERO;

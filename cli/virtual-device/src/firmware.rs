@@ -14,7 +14,7 @@ use crate::boot::Cause;
 use crate::chip::{Firmware, Launcher};
 use crate::device::Options;
 use crate::flash_routines::Flash;
-use crate::peripherals::SharedNor;
+use crate::machine::board::SharedNor;
 use crate::wifi::SimulatedRadio;
 
 /// Bytes of heap that the vendor's SDK leaves when Wi-Fi is up.
@@ -30,7 +30,7 @@ pub(crate) fn launcher(options: &Options) -> Launcher {
         }
         let reset = match cause {
             Cause::PowerOn => ResetCause::PowerOn,
-            Cause::External => ResetCause::External,
+            Cause::External | Cause::Watchdog => ResetCause::External,
         };
         let options = HostOptions {
             flash: Box::new(FirmwareFlash(nor.clone())),

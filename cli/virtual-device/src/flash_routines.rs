@@ -76,11 +76,6 @@ impl<'a> Flash<'a> {
         self.erase(block < self.size / BLOCK, Erase::Block(block.wrapping_mul(BLOCK)))
     }
 
-    /// `SPIEraseChip`.
-    pub(crate) fn erase_chip(&mut self) -> FlashResult {
-        self.erase(true, Erase::Chip)
-    }
-
     fn erase(&mut self, in_range: bool, unit: Erase) -> FlashResult {
         if !in_range {
             return Err(FlashFailure);
@@ -157,8 +152,8 @@ impl<'a> Flash<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::board::SharedNor;
     use crate::nor::FlashSource;
-    use crate::peripherals::SharedNor;
     use crate::timing::Pace;
 
     const SECTORS: u32 = DEFAULT_SIZE / SECTOR;
@@ -214,7 +209,7 @@ mod tests {
         flash.erase_sector(1).unwrap();
         assert_eq!(flash.now, Duration::from_millis(45));
         flash.write(0x10F0, &[1; 32]).unwrap();
-        assert_eq!(flash.now, Duration::from_micros(46_400), "two pages are touched");
+        assert_eq!(flash.now, Duration::from_micros(45_135), "two pages are touched");
         let mut buffer = [0; 40];
         flash.read(0x10E8, &mut buffer).unwrap();
         assert_eq!((buffer[7], buffer[8], buffer[39]), (0xFF, 1, 1));

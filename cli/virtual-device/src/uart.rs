@@ -44,12 +44,27 @@ pub(crate) struct Wire {
     pace: Pace,
     free_at: Duration,
     symbols: VecDeque<Symbol>,
+    traffic: Traffic,
+}
+
+/// What has gone over one direction of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Bytes sent.
+    pub bytes: u64,
+    /// The time that they take on the wire, each at its own rate.
+    pub time: Duration,
 }
 
 impl Wire {
     /// An idle line.
     pub(crate) const fn new(pace: Pace) -> Self {
-        Self { pace, free_at: Duration::ZERO, symbols: VecDeque::new() }
+        Self {
+            pace,
+            free_at: Duration::ZERO,
+            symbols: VecDeque::new(),
+            traffic: Traffic { bytes: 0, time: Duration::ZERO },
+        }
     }
 
     /// Sends one byte as soon as those before it are through, not before `now`; gives when it is through.
@@ -60,8 +75,20 @@ impl Wire {
         };
         let at = self.free_at.max(now) + time;
         self.free_at = at;
+        self.traffic.bytes += 1;
+        self.traffic.time += time;
         self.symbols.push_back(Symbol { at, byte, baud });
         at
+    }
+
+    /// Whether bytes take their time.
+    pub(crate) const fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    /// Everything sent so far.
+    pub(crate) const fn traffic(&self) -> Traffic {
+        self.traffic
     }
 
     /// When everything sent is through.
@@ -86,14 +113,23 @@ impl Wire {
     }
 }
 
+/// What a receiver makes of the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sampled {
+    /// The eight bits.
+    pub(crate) byte: u8,
+    /// Whether a stop bit came behind them.
+    pub(crate) stop: bool,
+}
+
 /// What a receiver at `receiver` baud makes of `byte` sent at `sender` baud; equal within 3 % is the byte itself.
 ///
 /// Each byte is looked at by itself, with an idle line behind it. A break in the stop bit gives the byte as sampled,
 /// as common adapters do. No more than [`SAMPLED_MAX`] bytes come of one.
-pub(crate) fn sample(byte: u8, sender: u32, receiver: u32, received: &mut Vec<u8>) {
+pub(crate) fn sample(byte: u8, sender: u32, receiver: u32, received: &mut Vec<Sampled>) {
     let (sender, receiver) = (u64::from(sender.max(1)), u64::from(receiver.max(1)));
     if sender.abs_diff(receiver) * 100 <= sender * 3 {
-        received.push(byte);
+        received.push(Sampled { byte, stop: true });
         return;
     }
     let bits = u64::from(byte) << 1 | 1 << 9;
@@ -112,9 +148,17 @@ pub(crate) fn sample(byte: u8, sender: u32, receiver: u32, received: &mut Vec<u8
             let middle = start + expected_bit + bit * expected_bit + expected_bit / 2;
             sampled | u8::from(level(middle)) << bit
         });
-        received.push(sampled);
+        let stop = level(start + expected_bit * 9 + expected_bit / 2);
+        received.push(Sampled { byte: sampled, stop });
         time = start + expected_bit * 9 + expected_bit / 2;
     }
+}
+
+/// The bytes that a receiver at `receiver` baud makes of a symbol.
+pub(crate) fn received(symbol: Symbol, receiver: u32) -> Vec<u8> {
+    let mut sampled = Vec::new();
+    sample(symbol.byte, symbol.baud, receiver, &mut sampled);
+    sampled.iter().map(|sampled| sampled.byte).collect()
 }
 
 /// Automatic baud rate detection of the boot ROM: the shortest low and high pulse of what comes in.
@@ -162,6 +206,21 @@ impl Autobaud {
         }
     }
 
+    /// Edges seen.
+    pub(crate) const fn edges(&self) -> u32 {
+        self.edges
+    }
+
+    /// The shortest low pulse, in periods of [`CLOCK`].
+    pub(crate) const fn shortest_low(&self) -> Option<u32> {
+        self.shortest_low
+    }
+
+    /// The shortest high pulse, in periods of [`CLOCK`].
+    pub(crate) const fn shortest_high(&self) -> Option<u32> {
+        self.shortest_high
+    }
+
     fn note_low(&mut self, clocks: u32) {
         self.shortest_low = Some(self.shortest_low.map_or(clocks, |shortest| shortest.min(clocks)));
     }
@@ -178,7 +237,7 @@ mod tests {
     fn sampled(byte: u8, sender: u32, receiver: u32) -> Vec<u8> {
         let mut received = Vec::new();
         sample(byte, sender, receiver, &mut received);
-        received
+        received.iter().map(|sampled| sampled.byte).collect()
     }
 
     #[test]

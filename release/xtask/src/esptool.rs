@@ -1,5 +1,6 @@
 //! Espressif's esptool against the virtual device over RFC 2217: it identifies, writes, verifies, reads and erases,
-//! and the flash file then holds what it wrote, byte for byte.
+//! and the flash file then holds what it wrote, byte for byte. Of the two generations of stub that it ships, it uploads
+//! each, and the device runs them as machine code. The project's own stub has to do for esptool as well.
 
 use std::{
     fs,
@@ -7,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use crate::process::{self, Background, Failure, Tally, scratch};
+use crate::process::{self, Background, Failure, Tally, root, scratch};
 
 /// The version that the checks were made with.
 const VERSION: &str = "5.6.0";
@@ -18,18 +19,38 @@ struct Bench {
     port: String,
     flash: PathBuf,
     folder: PathBuf,
-    /// `--no-stub` or nothing.
-    mode: &'static [&'static str],
+    loader: Loader,
 }
 
-/// Runs all checks, with and without a stub.
+/// Who answers on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loader {
+    /// The boot ROM.
+    Rom,
+    /// A generation of Espressif's stub.
+    Espressif(&'static str),
+    /// The project's own.
+    Own,
+}
+
+const LOADERS: [(&str, Loader); 4] = [
+    ("boot ROM", Loader::Rom),
+    ("stub, legacy", Loader::Espressif("1")),
+    ("stub, current", Loader::Espressif("2")),
+    ("the project's stub", Loader::Own),
+];
+
+/// Starts esptool with another stub; its first argument is the stub's image.
+const OWN_STUB: &str = include_str!("esptool_own_stub.py");
+
+/// Runs all checks with each of [`LOADERS`].
 ///
 /// # Errors
 ///
 /// When Python or esptool cannot be had, or the virtual device does not start.
 pub(crate) fn run(program: &Path, tally: &mut Tally) -> Result<(), Failure> {
     let esptool = install()?;
-    for (name, mode) in [("boot ROM", &["--no-stub"][..]), ("stub", &[][..])] {
+    for (name, loader) in LOADERS {
         let folder = tempfile::tempdir()?;
         let flash = folder.path().join("flash.bin");
         let (_device, line) = Background::start(
@@ -48,11 +69,11 @@ pub(crate) fn run(program: &Path, tally: &mut Tally) -> Result<(), Failure> {
             port: line.trim().to_owned(),
             flash,
             folder: folder.path().to_owned(),
-            mode,
+            loader,
         };
         bench.identify(name, tally);
         bench.write(name, tally);
-        if mode.is_empty() {
+        if loader != Loader::Rom {
             bench.stub_only(name, tally);
         }
     }
@@ -63,7 +84,21 @@ impl Bench {
     /// Runs esptool and returns what it printed.
     fn esptool(&self, arguments: &[&str]) -> Result<String, Failure> {
         let common = ["--chip", "esp8266", "--port", &self.port];
-        process::run(Command::new(&self.esptool).args(common).args(self.mode).args(arguments))
+        let mut command = match self.loader {
+            Loader::Own => {
+                let mut command = Command::new(self.esptool.with_file_name("python"));
+                command.args(["-c", OWN_STUB]).arg(root().join("firmware/lx106/stub/stub.bin"));
+                command
+            }
+            _ => Command::new(&self.esptool),
+        };
+        command.args(common);
+        match self.loader {
+            Loader::Rom => command.arg("--no-stub"),
+            Loader::Espressif(generation) => command.args(["--stub-version", generation]),
+            Loader::Own => &mut command,
+        };
+        process::run(command.args(arguments))
     }
 
     /// Runs esptool and looks for a text in what it prints.
@@ -117,7 +152,13 @@ impl Bench {
             self.esptool(&["--baud", "460800", "write-flash", "--flash-size", "keep", "0x100000", &file])?;
             self.flash_holds(0x10_0000, &written)
         });
-        tally.check(&format!("esptool, {loader}: verify-flash"), || {
+        tally.check(&format!("esptool, {loader}: write-flash without compression at 921600 baud"), || {
+            let file = self.file("raw.bin", &sample(20_000, 5))?;
+            let arguments = ["write-flash", "--no-compress", "--flash-size", "keep", "0x200000", &file];
+            self.says(&[&["--baud", "921600"], &arguments[..]].concat(), "Hash of data verified")?;
+            self.flash_holds(0x20_0000, &sample(20_000, 5))
+        });
+        tally.check(&format!("esptool, {loader}: verify-flash by MD5"), || {
             let file = self.file("fast.bin", &written)?;
             self.says(&["verify-flash", "--flash-size", "keep", "0x100000", &file], "uccessful")?;
             let other = self.file("other.bin", &sample(100_000, 4))?;
@@ -127,9 +168,10 @@ impl Bench {
                 Err(other) => Err(other),
             }
         });
-        tally.check(&format!("esptool, {loader}: read-flash"), || {
+        tally.check(&format!("esptool, {loader}: read-flash at 921600 baud"), || {
             let path = self.folder.join("read.bin");
-            self.esptool(&["read-flash", "0x100000", "100000", &path.display().to_string()])?;
+            let path_text = path.display().to_string();
+            self.esptool(&["--baud", "921600", "read-flash", "0x100000", "100000", &path_text])?;
             if fs::read(path)? == written {
                 Ok(())
             } else {
@@ -149,7 +191,11 @@ impl Bench {
 }
 
 /// A virtual environment with esptool in it, made once.
-fn install() -> Result<PathBuf, Failure> {
+///
+/// # Errors
+///
+/// When Python or esptool cannot be had.
+pub(crate) fn install() -> Result<PathBuf, Failure> {
     let folder = scratch().join(format!("esptool-{VERSION}"));
     let esptool = folder.join("bin/esptool");
     if !esptool.exists() {

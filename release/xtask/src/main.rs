@@ -8,6 +8,7 @@ mod clients;
 mod esptool;
 mod fuzz;
 mod libraries;
+mod lx106;
 mod mosquitto;
 mod mosquitto_bridge;
 mod mosquitto_clients;
@@ -44,17 +45,21 @@ enum Task {
         #[arg(long, default_value_t = 30)]
         seconds: u32,
     },
+    /// Build and check the programs for the ESP8266's CPU
+    #[command(subcommand)]
+    Lx106(lx106::Lx106),
     /// Record the wizard and the failures that the README shows
     Pictures,
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().task {
+    let result = lx106::as_linker().unwrap_or_else(|| match Arguments::parse().task {
         Task::Bench(bench) => bench::run(&bench),
         Task::Clients { parts } => clients::run(&parts),
         Task::Fuzz { seconds } => fuzz::run(seconds),
+        Task::Lx106(task) => lx106::run(&task),
         Task::Pictures => pictures::run(),
-    };
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -1,18 +1,16 @@
-//! What the two serial loaders have in common: they turn frames into replies, flash work and a next step.
+//! The serial loader of the boot ROM turns frames into replies, flash work and a next step.
 //!
-//! [`rom`] is the loader in the chip's boot ROM, [`stub`] what takes its place once a flasher stub was uploaded and
-//! started. Both get bytes that the UART received and work a request through at once; the time that it takes is in
-//! the [`Reaction`].
+//! It is written out as what it does ([`rom`]); flasher stubs, which take its place once they are uploaded, run as
+//! machine code. The loader gets bytes that the UART received and works a request through at once; the time that it
+//! takes is in the [`Reaction`].
 
 pub(crate) mod rom;
-pub(crate) mod stub;
-mod write;
 
 use std::time::Duration;
 
 use espbroker_flasher::protocol::{Command, Refusal, Response};
 
-use crate::peripherals::Peripherals;
+use crate::machine::Board;
 
 /// Time that a request costs besides what it does.
 const OVERHEAD: Duration = Duration::from_micros(100);
@@ -39,10 +37,6 @@ pub(crate) enum Next {
         /// Where to.
         entry: u32,
     },
-    /// It goes on with another UART divider.
-    Divider(u32),
-    /// It resets the chip; the straps stay as they were.
-    SoftwareReset,
 }
 
 /// All that follows from a request.
@@ -89,18 +83,18 @@ impl Blocks {
 fn common(
     command: &Command<'_>,
     memory: &mut Option<Blocks>,
-    peripherals: &mut Peripherals,
+    board: &mut Board,
     now: &mut Duration,
 ) -> Option<Result<Option<u32>, Refusal>> {
     Some(match command {
-        Command::ReadRegister { address } => Ok(Some(peripherals.read(*address))),
+        Command::ReadRegister { address } => Ok(Some(board.read(*address, *now))),
         Command::WriteRegister(writes) => {
             for write in writes {
                 *now += Duration::from_micros(u64::from(write.delay));
                 // Reading first would be a second access that some registers notice.
                 let kept =
-                    if write.mask == u32::MAX { 0 } else { peripherals.read(write.address) & !write.mask };
-                peripherals.write(write.address, kept | (write.value & write.mask), *now);
+                    if write.mask == u32::MAX { 0 } else { board.read(write.address, *now) & !write.mask };
+                board.write(write.address, kept | (write.value & write.mask), *now);
             }
             Ok(None)
         }
@@ -112,7 +106,7 @@ fn common(
         Command::MemData { sequence, block } => {
             let place = memory.as_ref().and_then(|upload| upload.place(*sequence));
             match place {
-                Some(address) if peripherals.load(address, block) => {
+                Some(address) if board.upload(address, block) => {
                     if let Some(upload) = memory {
                         upload.received += 1;
                     }

@@ -13,7 +13,7 @@ use espbroker_flasher::slip;
 
 use super::{Blocks, Next, OVERHEAD, Reaction, Reply, common};
 use crate::flash_routines::{DEFAULT_SIZE, Flash};
-use crate::peripherals::Peripherals;
+use crate::machine::Board;
 
 /// Bytes in the ROM's receive buffer.
 const BUFFER: usize = 0x2000;
@@ -44,15 +44,15 @@ impl Default for RomLoader {
 
 impl RomLoader {
     /// Takes a byte that the CPU picks up at `now`.
-    pub(crate) fn receive(&mut self, byte: u8, peripherals: &mut Peripherals, now: Duration) -> Reaction {
+    pub(crate) fn receive(&mut self, byte: u8, board: &mut Board, now: Duration) -> Reaction {
         // A damaged frame is forgotten and the loader waits for the next one.
         match self.decoder.push(byte) {
-            Ok(Some(frame)) => self.run(&frame, peripherals, now + OVERHEAD),
+            Ok(Some(frame)) => self.run(&frame, board, now + OVERHEAD),
             Ok(None) | Err(_) => Reaction::nothing(now),
         }
     }
 
-    fn run(&mut self, frame: &[u8], peripherals: &mut Peripherals, mut now: Duration) -> Reaction {
+    fn run(&mut self, frame: &[u8], board: &mut Board, mut now: Duration) -> Reaction {
         let request = match Request::parse(frame) {
             Ok(request) => request,
             Err(FrameError::Length { .. }) => {
@@ -64,7 +64,7 @@ impl RomLoader {
         let mut next = Next::Stay;
         let result = match Command::parse(&request) {
             Ok(_) if !request.checksum_fits() => Err(Refusal::Checksum),
-            Ok(command) => self.execute(&command, peripherals, &mut now, &mut next),
+            Ok(command) => self.execute(&command, board, &mut now, &mut next),
             Err(_) => Err(Refusal::InvalidMessage),
         };
         let response = match result {
@@ -79,7 +79,7 @@ impl RomLoader {
     fn execute(
         &mut self,
         command: &Command<'_>,
-        peripherals: &mut Peripherals,
+        board: &mut Board,
         now: &mut Duration,
         next: &mut Next,
     ) -> Result<(), Refusal> {
@@ -88,7 +88,7 @@ impl RomLoader {
         {
             return Err(Refusal::InvalidMessage);
         }
-        if let Some(result) = common(command, &mut self.memory, peripherals, now) {
+        if let Some(result) = common(command, &mut self.memory, board, now) {
             self.value = result?.unwrap_or(self.value);
             return Ok(());
         }
@@ -102,20 +102,20 @@ impl RomLoader {
             }
             Command::SpiSetParameters { words: [_, size, ..] } => self.flash_size = *size,
             Command::FlashBegin { erase_size, blocks, block_size, offset } => {
-                let mut flash = Flash::new(peripherals.nor.lock(), self.flash_size, *now);
+                let mut flash = Flash::new(board.nor.lock(), self.flash_size, *now);
                 let erased = flash.erase_area(*offset, *erase_size);
                 *now = flash.now;
                 self.flash =
                     Some(Blocks { expected: *blocks, received: 0, size: *block_size, address: *offset });
                 erased.map_err(|_| Refusal::OperationFailed)?;
             }
-            Command::FlashData { sequence, block } => self.program(*sequence, block, peripherals, now)?,
+            Command::FlashData { sequence, block } => self.program(*sequence, block, board, now)?,
             Command::FlashEnd { .. } => {
                 let complete = self.flash.is_none_or(|blocks| blocks.received == blocks.expected);
                 if !complete {
                     return Err(Refusal::OperationFailed);
                 }
-                let mut flash = Flash::new(peripherals.nor.lock(), self.flash_size, *now);
+                let mut flash = Flash::new(board.nor.lock(), self.flash_size, *now);
                 let locked = flash.lock();
                 *now = flash.now;
                 locked.map_err(|_| Refusal::OperationFailed)?;
@@ -131,7 +131,7 @@ impl RomLoader {
         &mut self,
         sequence: u32,
         block: &[u8],
-        peripherals: &Peripherals,
+        board: &Board,
         now: &mut Duration,
     ) -> Result<(), Refusal> {
         let blocks = self.flash.as_mut().ok_or(Refusal::InvalidMessage)?;
@@ -139,7 +139,7 @@ impl RomLoader {
         if !block.len().is_multiple_of(4) {
             return Err(Refusal::InvalidMessage);
         }
-        let mut flash = Flash::new(peripherals.nor.lock(), self.flash_size, *now);
+        let mut flash = Flash::new(board.nor.lock(), self.flash_size, *now);
         let mut written = vec![0; block.len()];
         let result = flash.write(address, block).and_then(|()| flash.read(address, &mut written));
         *now = flash.now;
@@ -158,27 +158,27 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::machine::board::SharedNor;
     use crate::nor::{FlashSource, Nor};
-    use crate::peripherals::SharedNor;
     use crate::timing::Pace;
 
     struct Bench {
         loader: RomLoader,
-        peripherals: Peripherals,
+        board: Board,
         now: Duration,
     }
 
     impl Bench {
         fn new() -> Self {
             let nor = Nor::new(FlashSource::Blank, 0x40_0000, [0xEF, 0x40, 0x16], Pace::RealTime, 0).unwrap();
-            let peripherals = Peripherals::new(SharedNor::new(nor), [1, 2, 3, 4, 5, 6]);
-            Self { loader: RomLoader::default(), peripherals, now: Duration::ZERO }
+            let board = Board::without_faults(SharedNor::new(nor), [1, 2, 3, 4, 5, 6]);
+            Self { loader: RomLoader::default(), board, now: Duration::ZERO }
         }
 
         fn send(&mut self, request: &[u8]) -> Reaction {
             let mut last = Reaction::nothing(self.now);
             for byte in slip::encode(request) {
-                last = self.loader.receive(byte, &mut self.peripherals, self.now);
+                last = self.loader.receive(byte, &mut self.board, self.now);
             }
             self.now = last.done_at;
             last
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(bench.refusal(&data(0, 1)), Some(Refusal::InvalidMessage), "a repeated block is refused");
         assert_eq!(bench.refusal(&data(1, 2)), None);
         assert_eq!(bench.refusal(&data(2, 3)), Some(Refusal::InvalidMessage), "more than announced");
-        let contents = bench.peripherals.nor.lock().contents();
+        let contents = bench.board.nor.lock().contents();
         assert_eq!((contents[0x1000], contents[0x1400], contents[0x1800]), (1, 2, 0xFF));
     }
 
@@ -265,7 +265,7 @@ mod tests {
             bench.command(&data(0, 5));
             let reaction = bench.send(&Command::FlashEnd { stay }.to_bytes());
             assert_eq!(reaction.next, Next::BootFromFlash);
-            assert_eq!(bench.peripherals.nor.lock().read_status(bench.now), 0x1C);
+            assert_eq!(bench.board.nor.lock().read_status(bench.now), 0x1C);
         }
     }
 
@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(bench.refusal(&begin), None);
         let block = Command::MemData { sequence: 0, block: vec![1, 2, 3, 4, 5, 6, 7, 8].into() };
         assert_eq!(bench.refusal(&block), None);
-        assert_eq!(bench.peripherals.read(0x4010_C504), 0x0807_0605);
+        assert_eq!(bench.board.read(0x4010_C504, Duration::ZERO), 0x0807_0605);
         assert_eq!(bench.send(&Command::MemEnd { stay: 1, entry: 0 }.to_bytes()).next, Next::Stay);
         let reaction = bench.send(&Command::MemEnd { stay: 0, entry: 0x4010_C504 }.to_bytes());
         assert_eq!((reaction.replies.len(), reaction.next), (1, Next::Jump { entry: 0x4010_C504 }));
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn masked_register_writes_keep_the_other_bits_and_delays_take_time() {
         let mut bench = Bench::new();
-        let address = 0x6000_0304;
+        let address = 0x6000_0838;
         let before = bench.now;
         let masked = RegisterWrite { address, value: 0xFFFF_FFFF, mask: 0x00FF_0000, delay: 2000 };
         bench.command(&Command::WriteRegister(vec![RegisterWrite::new(address, 0x1234_5678), masked]));

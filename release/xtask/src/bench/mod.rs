@@ -4,8 +4,10 @@
 mod baseline;
 mod callgrind;
 mod cost;
+mod flash;
 mod instructions;
 mod load;
+mod lx106;
 mod memory;
 mod serve;
 mod table;
@@ -21,6 +23,13 @@ use crate::process::Failure;
 pub(crate) enum Bench {
     /// Measure the broker: instructions, memory, and throughput beside mosquitto
     Broker(Arguments),
+    /// Measure the interpreter of the ESP8266's CPU: instructions a second
+    Lx106,
+    /// Measure flashing beside esptool, on the virtual device in real time
+    Flash(flash::Arguments),
+    /// Be the device that is flashed, until the standard input ends
+    #[command(hide = true)]
+    FlashDevice(flash::DeviceArguments),
     /// Be the load generator, print rows as JSON
     #[command(hide = true)]
     Load {
@@ -83,6 +92,9 @@ struct Report {
 pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
     match bench {
         Bench::Broker(arguments) => arguments.run(),
+        Bench::Lx106 => lx106::run(),
+        Bench::Flash(arguments) => arguments.run(),
+        Bench::FlashDevice(arguments) => flash::be_device(arguments),
         Bench::Load { quick } => {
             let rows = load::measure(effort(*quick))?;
             println!("{}", serde_json::to_string(&rows)?);

@@ -1,9 +1,10 @@
-//! [`Spi`]: the flash controller's registers at 0x60000200, as the loader's WRITE_REG and READ_REG see them.
+//! [`Spi`]: an SPI controller, as the flash hangs on SPI0 (0x60000200) and nothing on SPI1.
 //!
 //! Follows the vendor SDK's register header (`spi_register.h`) and the boot ROM's use of it: one-shot commands in
-//! CMD, and USER commands of any command byte with address, dummy, MOSI and MISO phases through W0-W15. A command is
-//! done as soon as it is written, as its bits take microseconds on the wire; what takes time is the flash behind it,
-//! which software polls with RDSR. Left out: clock, pin and slave registers (kept as plain memory), quad modes.
+//! CMD, and USER commands of any command byte with address, dummy, MOSI and MISO phases through W0-W15. A command's
+//! bit reads as 1 for as long as its bits take on the wire, at the clock that CTRL divides down; what takes longer is
+//! the flash behind it, which software polls with RDSR. Left out: clock, pin and slave registers and interrupts
+//! (registers are kept as plain memory), quad modes (they are as fast as one line here).
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use espbroker_flasher::protocol::spi::{
 };
 
 use crate::nor::{Erase, Nor};
+use crate::uart::CLOCK;
 
 /// Bytes of register space.
 pub(crate) const LENGTH: u32 = 0x100;
@@ -21,6 +23,8 @@ const STATE: u32 = BASE + 0xF8;
 const CMD: u32 = BASE;
 const CTRL: u32 = BASE + 0x08;
 const CTRL_TWO_BYTE_STATUS: u32 = 1 << 22;
+/// CTRL: the wire runs at the system clock, undivided.
+const CTRL_SYSTEM_CLOCK: u32 = 1 << 12;
 
 const CMD_READ: u32 = 1 << 31;
 const CMD_WRDI: u32 = 1 << 29;
@@ -30,6 +34,7 @@ const CMD_PP: u32 = 1 << 25;
 const CMD_BE: u32 = 1 << 23;
 const CMD_CE: u32 = 1 << 22;
 
+const USER_DUMMY: u32 = 1 << 29;
 const USER_MOSI: u32 = 1 << 27;
 const USER_MOSI_HIGH: u32 = 1 << 25;
 const USER_MISO_HIGH: u32 = 1 << 24;
@@ -38,50 +43,114 @@ const USER_MISO_HIGH: u32 = 1 << 24;
 const BUFFER_END: u32 = W0 + 64;
 /// Bytes in W0-W7, and in W8-W15.
 const BUFFER_HALF: usize = 32;
+/// Bits of a command byte, and of an address behind it.
+const COMMAND_BITS: u32 = 8;
+const ADDRESS_BITS: u32 = 24;
 
-/// The register file; reset sets all of it to 0.
+/// The register file of one controller; reset sets all of it to 0. Addresses are those of SPI0.
 #[derive(Clone, Debug)]
 pub(crate) struct Spi {
     registers: [u32; LENGTH as usize / 4],
+    /// The commands on the wire, and until when.
+    running: u32,
+    busy_until: Duration,
 }
 
 impl Default for Spi {
     fn default() -> Self {
-        Self { registers: [0; LENGTH as usize / 4] }
+        Self { registers: [0; LENGTH as usize / 4], running: 0, busy_until: Duration::ZERO }
     }
 }
 
 impl Spi {
-    /// Whether `address` belongs to the controller.
-    pub(crate) const fn contains(address: u32) -> bool {
-        address >= BASE && address < BASE + LENGTH
-    }
-
-    /// The word at `address`; 0 outside the register space.
-    pub(crate) fn read(&self, address: u32) -> u32 {
-        if address == STATE { 0 } else { self.register(address) }
+    /// The word at `offset`; 0 outside the register space.
+    pub(crate) fn read(&self, offset: u32, now: Duration) -> u32 {
+        match BASE.wrapping_add(offset) {
+            CMD if now < self.busy_until => self.running,
+            CMD | STATE => 0,
+            address => self.register(address),
+        }
     }
 
     /// Writes a word; a write to CMD runs the commands whose bits are set, highest bit first, on `nor`.
-    pub(crate) fn write(&mut self, address: u32, value: u32, nor: &mut Nor, now: Duration) {
+    pub(crate) fn write(&mut self, offset: u32, value: u32, nor: Option<&mut Nor>, now: Duration) {
+        let address = BASE.wrapping_add(offset);
         if address == CMD {
-            for bit in (0..32).rev() {
-                self.run(value & (1 << bit), nor, now);
-            }
+            self.command(value, nor, now);
         } else {
             self.set(address, value);
         }
     }
 
-    fn register(&self, address: u32) -> u32 {
+    /// Runs the one-shot commands whose bits are set; gives when their bits are through on the wire.
+    pub(crate) fn command(&mut self, commands: u32, nor: Option<&mut Nor>, now: Duration) -> Duration {
+        self.running = commands;
+        self.busy_until = now;
+        let mut nor = nor;
+        for bit in (0..32).rev().map(|bit| 1 << bit).filter(|bit| commands & bit != 0) {
+            self.busy_until += self.wire_time(self.bits(bit));
+            if let Some(nor) = nor.as_deref_mut() {
+                self.run(bit, nor, self.busy_until);
+            } else {
+                self.run_alone(bit);
+            }
+        }
+        self.busy_until
+    }
+
+    /// When the commands on the wire are through, if there are any.
+    pub(crate) fn next_event(&self, now: Duration) -> Option<Duration> {
+        (self.busy_until > now).then_some(self.busy_until)
+    }
+
+    /// The register of SPI0's address `address`.
+    pub(crate) fn register(&self, address: u32) -> u32 {
         let index = (address.wrapping_sub(BASE) / 4) as usize;
         self.registers.get(index).copied().unwrap_or(0)
     }
 
-    fn set(&mut self, address: u32, value: u32) {
+    /// Sets a register without running anything.
+    pub(crate) fn set(&mut self, address: u32, value: u32) {
         let index = (address.wrapping_sub(BASE) / 4) as usize;
         if let Some(register) = self.registers.get_mut(index) {
             *register = value;
+        }
+    }
+
+    /// How many bits a command puts on the wire.
+    fn bits(&self, command: u32) -> u32 {
+        let [.., length] = self.register(ADDR).to_le_bytes();
+        match command {
+            CMD_READ | CMD_PP => COMMAND_BITS + ADDRESS_BITS + u32::from(length) * 8,
+            CMD_SE | CMD_BE => COMMAND_BITS + ADDRESS_BITS,
+            CMD_RDID => COMMAND_BITS + 24,
+            CMD_RDSR | CMD_WRSR => COMMAND_BITS + 8,
+            CMD_USR => {
+                let (user, user1) = (self.register(USER), self.register(USER1));
+                let phase = |bit, length: u32| if user & bit == 0 { 0 } else { length + 1 };
+                phase(USER_COMMAND, self.register(USER2) >> 28)
+                    + phase(USER_ADDR, user1 >> 26)
+                    + phase(USER_DUMMY, user1 & 0xFF)
+                    + phase(USER_MOSI, user1 >> 17 & 0x1FF)
+                    + phase(USER_MISO, user1 >> 8 & 0x1FF)
+            }
+            _ => COMMAND_BITS,
+        }
+    }
+
+    fn wire_time(&self, bits: u32) -> Duration {
+        let ctrl = self.register(CTRL);
+        let divider = if ctrl & CTRL_SYSTEM_CLOCK != 0 { 1 } else { (ctrl >> 8 & 0xF) + 1 };
+        Duration::from_nanos(u64::from(bits * divider) * 1_000_000_000 / u64::from(CLOCK))
+    }
+
+    /// With nothing on the pins, the data line floats high.
+    fn run_alone(&mut self, command: u32) {
+        let user = self.register(USER);
+        if command == CMD_USR && user & USER_MISO != 0 {
+            let start = if user & USER_MISO_HIGH == 0 { 0 } else { BUFFER_HALF };
+            let length = ((self.register(USER1) >> 8 & 0x1FF) as usize + 1).div_ceil(8);
+            self.put(start, &vec![0xFF; length]);
         }
     }
 
@@ -188,6 +257,7 @@ mod tests {
     use crate::timing::Pace;
 
     const T0: Duration = Duration::ZERO;
+    const DONE: Duration = Duration::from_millis(1);
 
     fn with_flash(bytes: &[u8]) -> (Spi, Nor) {
         let source = FlashSource::Bytes(bytes.to_vec());
@@ -195,29 +265,34 @@ mod tests {
         (Spi::default(), nor)
     }
 
+    /// Runs commands as soon as those before them are through.
+    fn run(spi: &mut Spi, commands: u32, nor: &mut Nor) {
+        spi.command(commands, Some(nor), spi.busy_until);
+    }
+
     fn user(spi: &mut Spi, nor: &mut Nor, phases: u32, lengths: u32, command: u32) {
-        spi.write(USER1, lengths, nor, T0);
-        spi.write(USER, USER_COMMAND | phases, nor, T0);
-        spi.write(USER2, user2(command), nor, T0);
-        spi.write(CMD, CMD_USR, nor, T0);
-        assert_eq!(spi.read(CMD), 0, "done at once");
+        spi.set(USER1, lengths);
+        spi.set(USER, USER_COMMAND | phases);
+        spi.set(USER2, user2(command));
+        run(spi, CMD_USR, nor);
+        assert_eq!((spi.read(0, T0), spi.read(0, DONE)), (CMD_USR, 0));
     }
 
     #[test]
     fn the_flash_id_comes_through_a_user_command_and_through_the_one_shot() {
         let (mut spi, mut nor) = with_flash(&[]);
         user(&mut spi, &mut nor, USER_MISO, user1(0, 24), 0x9F);
-        assert_eq!(spi.read(W0), 0x0016_40EF);
-        spi.write(W0, 0, &mut nor, T0);
-        spi.write(CMD, CMD_RDID, &mut nor, T0);
-        assert_eq!(spi.read(W0), 0x0016_40EF);
+        assert_eq!(spi.register(W0), 0x0016_40EF);
+        spi.set(W0, 0);
+        run(&mut spi, CMD_RDID, &mut nor);
+        assert_eq!(spi.register(W0), 0x0016_40EF);
     }
 
     #[test]
     fn sixty_four_bytes_come_back_from_an_address_in_the_top_bits() {
         let bytes: Vec<u8> = (0..=255).collect();
         let (mut spi, mut nor) = with_flash(&bytes);
-        spi.write(ADDR, 0x20 << 8, &mut nor, T0);
+        spi.set(ADDR, 0x20 << 8);
         user(&mut spi, &mut nor, USER_ADDR | USER_MISO, user1(24, 512), 0x03);
         assert_eq!(spi.take(0, 64), &bytes[0x20..0x60]);
     }
@@ -225,30 +300,30 @@ mod tests {
     #[test]
     fn the_one_shot_read_takes_length_and_address_from_the_address_register() {
         let (mut spi, mut nor) = with_flash(&[9, 8, 7, 6, 5, 4, 3, 2, 1]);
-        spi.write(ADDR, (6 << 24) | 2, &mut nor, T0);
-        spi.write(CMD, CMD_READ, &mut nor, T0);
-        assert_eq!((spi.read(W0), spi.read(W0 + 4)), (0x0405_0607, 0x0000_0203));
+        spi.set(ADDR, (6 << 24) | 2);
+        run(&mut spi, CMD_READ, &mut nor);
+        assert_eq!((spi.register(W0), spi.register(W0 + 4)), (0x0405_0607, 0x0000_0203));
     }
 
     #[test]
     fn program_and_erase_work_both_ways_and_only_after_write_enable() {
         let (mut spi, mut nor) = with_flash(&[]);
-        spi.write(W0, 0x4433_2211, &mut nor, T0);
-        spi.write(ADDR, (4 << 24) | 0x1000, &mut nor, T0);
-        spi.write(CMD, CMD_PP, &mut nor, T0);
+        spi.set(W0, 0x4433_2211);
+        spi.set(ADDR, (4 << 24) | 0x1000);
+        run(&mut spi, CMD_PP, &mut nor);
         assert_eq!(nor.operations(), 0);
-        spi.write(CMD, CMD_WREN, &mut nor, T0);
-        spi.write(CMD, CMD_PP, &mut nor, T0);
+        run(&mut spi, CMD_WREN, &mut nor);
+        run(&mut spi, CMD_PP, &mut nor);
         let mut read = [0; 4];
-        nor.read(0x1000, &mut read, T0);
+        nor.read(0x1000, &mut read, DONE);
         assert_eq!(read, [0x11, 0x22, 0x33, 0x44]);
 
         user(&mut spi, &mut nor, 0, 0, 0x06);
-        spi.write(CMD, CMD_RDSR, &mut nor, T0);
-        assert_eq!(spi.read(RD_STATUS), 0x02);
-        spi.write(ADDR, 0x1000 << 8, &mut nor, T0);
+        run(&mut spi, CMD_RDSR, &mut nor);
+        assert_eq!(spi.register(RD_STATUS), 0x02);
+        spi.set(ADDR, 0x1000 << 8);
         user(&mut spi, &mut nor, USER_ADDR, user1(24, 0), 0x20);
-        nor.read(0x1000, &mut read, T0);
+        nor.read(0x1000, &mut read, DONE);
         assert_eq!(read, [0xFF; 4]);
     }
 
@@ -256,10 +331,10 @@ mod tests {
     fn protection_is_written_from_the_status_register_and_lifted_the_same_way() {
         let (mut spi, mut nor) = with_flash(&[]);
         for value in [0x1C, 0] {
-            spi.write(CMD, CMD_WREN, &mut nor, T0);
-            spi.write(RD_STATUS, value, &mut nor, T0);
-            spi.write(CMD, CMD_WRSR, &mut nor, T0);
-            assert_eq!(u32::from(nor.read_status(T0)), value);
+            run(&mut spi, CMD_WREN, &mut nor);
+            spi.set(RD_STATUS, value);
+            run(&mut spi, CMD_WRSR, &mut nor);
+            assert_eq!(u32::from(nor.read_status(DONE)), value);
         }
     }
 
@@ -268,8 +343,8 @@ mod tests {
         fn any_register_writes_are_taken(writes in proptest::collection::vec((0_u32..0x40, any::<u32>()), 0..40)) {
             let (mut spi, mut nor) = with_flash(&[]);
             for (register, value) in writes {
-                spi.write(BASE + 4 * register, value, &mut nor, T0);
-                spi.read(BASE + 4 * register);
+                spi.write(4 * register, value, Some(&mut nor), T0);
+                spi.read(4 * register, T0);
             }
         }
     }
