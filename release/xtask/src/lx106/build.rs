@@ -5,13 +5,14 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use serde::Deserialize;
 
 use crate::{
     lx106::{library, link, tools},
-    process::{Failure, root, scratch},
+    process::{self, Failure, root, scratch},
 };
 
 /// The part of a program's manifest that is for this task.
@@ -88,12 +89,33 @@ pub(crate) fn build_in(program: &str, target: &Path) -> Result<PathBuf, Failure>
         .env("__CARGO_TESTS_ONLY_SRC_ROOT", &library)
         .env("CARGO_ENCODED_RUSTFLAGS", flags(&settings, &library)?.join("\x1f"))
         .env("CARGO_TARGET_LX106_LINKER", env::current_exe()?)
+        .env("ESPBROKER_LWIP", lwip()?)
         .env(link::AS_LINKER, "1")
         .status()?;
     if !status.success() {
         return Err(format!("`{program}` was not built: {status}").into());
     }
     Ok(target.join("lx106/release").join(binary))
+}
+
+/// The folder of the package `lwip`, which carries the C source of lwIP 2.2.
+fn lwip() -> Result<PathBuf, Failure> {
+    #[derive(Deserialize)]
+    struct Packages {
+        packages: Vec<Found>,
+    }
+    #[derive(Deserialize)]
+    struct Found {
+        name: String,
+        manifest_path: PathBuf,
+    }
+    let text = process::run(
+        Command::new("cargo").current_dir(workspace()).args(["metadata", "--format-version", "1", "--locked"]),
+    )?;
+    let Packages { packages } = serde_json::from_str(&text)?;
+    let found = packages.into_iter().find(|package| package.name == "lwip");
+    let manifest = found.ok_or("the lock file of firmware/lx106 has no package `lwip`")?.manifest_path;
+    Ok(manifest.parent().map(Path::to_owned).unwrap_or_default())
 }
 
 /// Flags of rustc: assembly for the linker, and names in place of folders.
