@@ -9,7 +9,8 @@ use std::time::Duration;
 use crate::cancel::Cancel;
 use crate::connect::{BOOT_LOG_BAUD, BootMode, DEFAULT_BAUD, boot_mode, listen, printable};
 use crate::event::{Event, Stage};
-use crate::link::Link;
+use crate::link::{COMMAND_TIMEOUT, CommandError, Link};
+use crate::protocol::Command;
 use crate::reset::Wiring;
 use crate::session::Session;
 use crate::transport::{Transport, TransportError};
@@ -76,6 +77,9 @@ pub enum Reset {
     },
     /// The user has to: let GPIO0 go and power-cycle the device.
     ByUser,
+    /// The stub did, as far as it can be known: the chip was not reset, and where nothing is heard of it the user has
+    /// to do it after all.
+    ByStub,
 }
 
 /// Why the firmware cannot be heard.
@@ -93,6 +97,8 @@ pub enum BootError {
 pub struct Console<'e> {
     link: Link<'e>,
     wiring: Wiring,
+    /// The project's stub is running and can start the firmware where no line can.
+    stub: bool,
     baud: u32,
     partial: Vec<u8>,
     lines: VecDeque<String>,
@@ -101,7 +107,8 @@ pub struct Console<'e> {
 impl<'e> Session<'e> {
     /// Goes over to the firmware's console; the device is still in its loader until [`Console::reset`].
     pub fn into_console(self) -> Console<'e> {
-        Console::over(self.link, self.options.wiring)
+        let stub = self.stub_info.is_some();
+        Console { stub, ..Console::over(self.link, self.options.wiring) }
     }
 }
 
@@ -118,7 +125,8 @@ impl<'e> Console<'e> {
     }
 
     fn over(link: Link<'e>, wiring: Wiring) -> Self {
-        Self { link, wiring, baud: DEFAULT_BAUD, partial: Vec::new(), lines: VecDeque::new() }
+        let (partial, lines) = (Vec::new(), VecDeque::new());
+        Self { link, wiring, stub: false, baud: DEFAULT_BAUD, partial, lines }
     }
 
     /// Listens at another rate than 115200 from now on, also after [`Console::reset`].
@@ -132,7 +140,8 @@ impl<'e> Console<'e> {
     }
 
     /// Resets the device into its firmware and listens from there on at 115200 baud, or the rate of
-    /// [`Console::listen_at`]; lines not yet taken are dropped.
+    /// [`Console::listen_at`]; lines not yet taken are dropped. Where the port has no lines for it, a running stub of
+    /// the project's is asked to start the firmware, once.
     ///
     /// # Errors
     /// [`BootError::Transport`]; a port that cannot run at 74880 baud gives [`BootVerdict::NoLog`] instead.
@@ -140,6 +149,7 @@ impl<'e> Console<'e> {
         self.link.stage(Stage::Boot);
         self.partial.clear();
         self.lines.clear();
+        let Some(strategy) = self.wiring.into_firmware() else { return self.start_without_lines() };
         let can_listen = match log {
             BootLog::Skip => false,
             BootLog::Read => match self.link.set_baud(BOOT_LOG_BAUD) {
@@ -152,22 +162,34 @@ impl<'e> Console<'e> {
             self.link.set_baud(self.baud)?;
         }
         self.link.discard_input()?;
-        let Some(strategy) = self.wiring.into_firmware() else {
-            self.link.set_baud(self.baud)?;
-            return Ok(Reset::ByUser);
-        };
         match self.link.run(&strategy) {
-            Ok(()) => {}
+            // The stub, if there is one, was at another rate than the port is at now.
             Err(TransportError::NoControlLines { .. }) => {
                 self.wiring = Wiring::Manual;
-                self.link.set_baud(self.baud)?;
-                return Ok(Reset::ByUser);
+                self.stub = false;
+                return self.start_without_lines();
             }
-            Err(error) => return Err(error.into()),
+            result => result?,
         }
+        self.stub = false;
         let bytes = if can_listen { listen(&mut self.link)? } else { Vec::new() };
         self.link.set_baud(self.baud)?;
         Ok(Reset::Done { log: (log == BootLog::Read).then(|| RomLog::new(&bytes)) })
+    }
+
+    fn start_without_lines(&mut self) -> Result<Reset, BootError> {
+        let asked = if std::mem::take(&mut self.stub) {
+            match self.link.command(&Command::RunUserCode, COMMAND_TIMEOUT) {
+                Ok(_) => true,
+                Err(CommandError::Transport(error)) => return Err(error.into()),
+                Err(CommandError::Cancelled) => return Err(BootError::Cancelled),
+                Err(_) => false,
+            }
+        } else {
+            false
+        };
+        self.link.set_baud(self.baud)?;
+        Ok(if asked { Reset::ByStub } else { Reset::ByUser })
     }
 
     /// The next line without its end; `None` when `timeout` has passed without a whole one. Bytes that are no UTF-8

@@ -200,7 +200,14 @@ impl<'e> Session<'e> {
         let mut link = Link::new(transport, options.cancel.clone(), events);
         let mut wiring = options.wiring;
         let loader = find_loader(&mut link, &options, &mut wiring)?;
-        Ok(Self::new(link, loader, ConnectOptions { wiring, ..options }))
+        let mut session = Self::new(link, loader, ConnectOptions { wiring, ..options });
+        session.ask_if_stub()?;
+        Ok(session)
+    }
+
+    /// A stub that was running already may be the project's own.
+    fn ask_if_stub(&mut self) -> Result<(), CommandError> {
+        if self.loader == Loader::Stub { self.ask_stub() } else { Ok(()) }
     }
 
     /// Resets the chip into the boot ROM's loader once more, at the rate of the first connection.
@@ -209,7 +216,7 @@ impl<'e> Session<'e> {
         let mut wiring = options.wiring;
         let loader = find_loader(&mut self.link, &options, &mut wiring)?;
         self.enter(loader);
-        Ok(())
+        Ok(self.ask_if_stub()?)
     }
 }
 

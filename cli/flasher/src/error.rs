@@ -8,7 +8,8 @@ use crate::link::CommandError;
 use crate::ports::ListError;
 use crate::program::ProgramError;
 use crate::read::ReadError;
-use crate::stub::{StubError, StubFileError};
+use crate::start::StubError;
+use crate::stub::StubFileError;
 use crate::transport::TransportError;
 use crate::verify::VerifyError;
 

@@ -25,6 +25,8 @@ pub enum Stage {
     StartStub,
     /// Going to a faster rate.
     ChangeBaud,
+    /// Comparing what is there with what is to be written.
+    Compare,
     /// Erasing.
     Erase,
     /// Writing.

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::link::{COMMAND_TIMEOUT, CommandError};
+use crate::pipeline::Queued;
 use crate::protocol::{Command, Opcode, ROM_FLASH_BLOCK, RegisterWrite, spi};
 use crate::session::{Loader, Session};
 
@@ -33,17 +34,49 @@ impl Session<'_> {
     pub(crate) fn flash_id_word(&mut self) -> Result<u32, CommandError> {
         self.attach_flash()?;
         let saved = self.save_user_registers()?;
-        self.write_registers(&[
+        let ask = [
             RegisterWrite::new(spi::USER1, spi::user1(0, 24)),
             RegisterWrite::new(spi::USER, spi::USER_COMMAND | spi::USER_MISO),
             RegisterWrite::new(spi::USER2, spi::user2(spi::FLASH_READ_ID)),
             RegisterWrite::new(spi::W0, 0),
             RegisterWrite::new(spi::CMD, spi::CMD_USR),
-        ])?;
+        ];
+        if let Some(word) = self.flash_id_at_once(&ask, &saved)? {
+            return Ok(word);
+        }
+        self.write_registers(&ask)?;
         self.wait_for_controller()?;
         let word = self.read_register(spi::W0)?;
         self.write_registers(&saved)?;
         Ok(word & 0x00FF_FFFF)
+    }
+
+    /// Where requests may be sent ahead, all steps in one go: the id takes the controller microseconds, and a request
+    /// more than that. `None` where it was not so, or the loader takes no requests ahead.
+    fn flash_id_at_once(
+        &mut self,
+        ask: &[RegisterWrite],
+        saved: &[RegisterWrite],
+    ) -> Result<Option<u32>, CommandError> {
+        let Some(info) = self.stub_info else { return Ok(None) };
+        let requests = [
+            Command::WriteRegister(ask.to_vec()),
+            Command::ReadRegister { address: spi::CMD },
+            Command::ReadRegister { address: spi::W0 },
+            Command::WriteRegister(saved.to_vec()),
+        ];
+        let (mut busy, mut word) = (true, 0);
+        let requests = requests.map(Queued::plain);
+        let result = self.link.pipeline(info.receive_window, requests, |_, number, response| match number {
+            1 => busy = response.value != 0,
+            2 => word = response.value & 0x00FF_FFFF,
+            _ => {}
+        });
+        match result {
+            Ok(()) => Ok((!busy).then_some(word)),
+            Err(error) if error.is_retryable() => self.resync().map(|()| None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads `length` bytes at `offset`, 64 at a time; `progress` hears how many are done.
@@ -121,10 +154,12 @@ impl Session<'_> {
     }
 
     fn save_user_registers(&mut self) -> Result<[RegisterWrite; 3], CommandError> {
-        Ok([
-            RegisterWrite::new(spi::USER, self.read_register(spi::USER)?),
-            RegisterWrite::new(spi::USER1, self.read_register(spi::USER1)?),
-            RegisterWrite::new(spi::USER2, self.read_register(spi::USER2)?),
-        ])
+        let addresses = [spi::USER, spi::USER1, spi::USER2];
+        let values = self.read_registers(addresses)?;
+        let [user, user1, user2] = [0, 1, 2].map(|index: usize| {
+            let at = |words: &[u32]| words.get(index).copied().unwrap_or_default();
+            RegisterWrite::new(at(&addresses), at(&values))
+        });
+        Ok([user, user1, user2])
     }
 }

@@ -96,17 +96,20 @@ impl Session<'_> {
     /// [`IdentifyError`]; a bad flash id is no error but a [`FlashId`] without capacity.
     pub fn identify(&mut self) -> Result<DeviceInfo, IdentifyError> {
         self.link.stage(Stage::Identify);
-        let found = self.read_register(CHIP_MAGIC_REGISTER)?;
+        // Reading the others does no harm on another chip.
+        let [found, word0, word1, word2, word3, divider] = self.read_registers([
+            CHIP_MAGIC_REGISTER,
+            EFUSE_BASE,
+            EFUSE_BASE + 4,
+            EFUSE_BASE + 8,
+            EFUSE_BASE + 12,
+            UART_CLOCK_DIVIDER,
+        ])?;
         if found != CHIP_MAGIC {
             return Err(IdentifyError::WrongChip { expected: CHIP_MAGIC, found });
         }
-        let efuse = [
-            self.read_register(EFUSE_BASE)?,
-            self.read_register(EFUSE_BASE + 4)?,
-            self.read_register(EFUSE_BASE + 8)?,
-            self.read_register(EFUSE_BASE + 12)?,
-        ];
-        let divider = self.read_register(UART_CLOCK_DIVIDER)? & 0x000F_FFFF;
+        let efuse = [word0, word1, word2, word3];
+        let divider = divider & 0x000F_FFFF;
         let flash = FlashId::from_word(self.flash_id_word()?);
         Ok(DeviceInfo {
             chip: chip(efuse),

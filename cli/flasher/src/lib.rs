@@ -24,24 +24,30 @@
 //!
 //! Nothing here draws, asks or explains: an operation reports [`Event`]s to one closure and ends with an error of its
 //! stage, all of which [`FlasherError`] wraps. Destructive calls take an [`EraseAllowed`]. The boot ROM alone can do
-//! everything but compute digests, which a [`Stub`] adds, with compression and faster rates.
+//! everything but compute digests, which a [`Stub`] adds, with compression and faster rates; with the project's own,
+//! only what differs is written, and requests are sent ahead.
 
 pub mod boot;
 pub mod cancel;
 pub mod connect;
+mod deflate;
+mod differences;
 pub mod erase;
 mod error;
 pub mod event;
 mod flash_controller;
 pub mod identify;
 mod link;
+mod pipeline;
 pub mod ports;
+pub mod probe;
 pub mod program;
 pub mod protocol;
 pub mod read;
 pub mod reset;
 mod session;
 pub mod slip;
+mod start;
 pub mod stub;
 #[cfg(test)]
 mod tests;
@@ -51,6 +57,7 @@ pub mod verify;
 pub use boot::{BootError, BootLog, BootVerdict, Console, Reset, RomLog};
 pub use cancel::Cancel;
 pub use connect::{BootMode, ConnectError, ConnectOptions, Diagnosis};
+pub use deflate::Prepared;
 pub use erase::{EraseAllowed, EraseError};
 pub use error::FlasherError;
 pub use event::{Event, Progress, Secrecy, Stage, Trace, Warning};
@@ -60,6 +67,7 @@ pub use program::{Order, ProgramError, Programmed, Region};
 pub use read::ReadError;
 pub use reset::Wiring;
 pub use session::{Loader, SECTOR, Session};
-pub use stub::{BAUD_LADDER, Stub, StubError, StubFileError, StubStart};
+pub use start::{BAUD_LADDER, FAST_RATES, StubError, StubStart};
+pub use stub::{Stub, StubFileError};
 pub use transport::{Transport, TransportError};
 pub use verify::{Content, Difference, Verified, VerifyError};

@@ -223,6 +223,16 @@ impl<'e> Link<'e> {
 
     /// The reply to `opcode`, with everything else on the way there skipped.
     pub(crate) fn reply(&mut self, opcode: Opcode, timeout: Duration) -> Result<Response, CommandError> {
+        self.reply_in_order(opcode, &[], timeout)
+    }
+
+    /// The reply to `opcode`, which is lost once one to a later request is there.
+    pub(crate) fn reply_in_order(
+        &mut self,
+        opcode: Opcode,
+        later: &[Opcode],
+        timeout: Duration,
+    ) -> Result<Response, CommandError> {
         let deadline = self.now() + timeout;
         for _ in 0..FRAMES_PER_REPLY {
             let Some(frame) = self.next_frame(deadline)? else { break };
@@ -239,6 +249,9 @@ impl<'e> Link<'e> {
                 payload: Payload::new(&content, self.secrecy),
             });
             if response.opcode != opcode.byte() {
+                if later.iter().any(|later| later.byte() == response.opcode) {
+                    break;
+                }
                 continue;
             }
             return match response.refusal() {

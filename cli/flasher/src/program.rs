@@ -6,17 +6,14 @@
 //! of its sector, which is erased again: the ROM counts blocks, and a reply may have been lost after its block was
 //! written. Through a stub, compressed spans are repeated as a whole, since the stream cannot be entered in the middle;
 //! a stub acknowledges a block before it writes it, so a write error arrives with the next reply, and the end command
-//! collects the last.
+//! collects the last. Through the project's own stub, only sectors that differ are written ([`crate::differences`]).
 //! FLASH_END is never sent through the boot ROM: it would leave the loader with the flash write-protected.
 
 use std::borrow::Cow;
-use std::io::Write as _;
 use std::ops::Range;
 use std::time::Duration;
 
-use flate2::write::ZlibEncoder;
-use flate2::{Compression, Decompress, FlushDecompress};
-
+use crate::deflate::{compress, unpacked_lengths};
 use crate::erase::{EraseAllowed, EraseError, sector_end};
 use crate::event::{Event, Secrecy, Stage};
 use crate::link::{COMMAND_TIMEOUT, CommandError};
@@ -27,9 +24,9 @@ use crate::verify::{Verified, VerifyError};
 /// Written, and through a stub repeated, at once.
 const SPAN: u32 = 0x4_0000;
 /// Attempts at a sector (boot ROM) or a span (stub) before giving up.
-const ATTEMPTS: u32 = 3;
+pub(crate) const ATTEMPTS: u32 = 3;
 /// Attempts at a region whose content differs afterwards.
-const REGION_ATTEMPTS: u32 = 2;
+pub(crate) const REGION_ATTEMPTS: u32 = 2;
 /// What erased flash reads as, and what the last block is filled up with.
 const FILLER: u8 = 0xFF;
 
@@ -82,8 +79,10 @@ impl Region {
 pub struct Programmed {
     /// Its name.
     pub region: String,
-    /// Bytes written.
+    /// Bytes of it.
     pub bytes: u32,
+    /// Bytes that were written, once or more often; the others were there already.
+    pub written: u32,
     /// Time spent erasing and writing it.
     pub elapsed: Duration,
     /// What the device says about it now.
@@ -153,7 +152,8 @@ pub enum ProgramError {
 
 /// Time for a stub to erase and write what one block unpacks to: 40 s a megabyte, which the serial protocol's tools
 /// have found to be enough for slow chips.
-fn write_timeout(unpacked: u64) -> Duration {
+fn write_timeout(unpacked: u32) -> Duration {
+    let unpacked = u64::from(unpacked);
     let erased = (unpacked.div_ceil(0x8000) + 1) * 0x1_0000;
     Duration::from_micros((unpacked + erased) * 40).max(COMMAND_TIMEOUT)
 }
@@ -174,6 +174,9 @@ impl Session<'_> {
         for region in regions {
             self.note_secrecy(region);
         }
+        if let Some(info) = self.stub_info {
+            return self.program_differences(regions, info);
+        }
         let mut results = Vec::new();
         let mut pending: Vec<usize> = (0..regions.len()).collect();
         for attempt in 1..=REGION_ATTEMPTS {
@@ -190,7 +193,8 @@ impl Session<'_> {
                     continue;
                 }
                 let bytes = length_of(&region.bytes);
-                results.push((index, Programmed { region: region.name.clone(), bytes, elapsed, verified }));
+                let region = region.name.clone();
+                results.push((index, Programmed { region, bytes, written: bytes, elapsed, verified }));
             }
             pending = different;
             if pending.is_empty() {
@@ -362,30 +366,19 @@ impl Session<'_> {
             offset: region.offset + span.start,
         };
         self.link.command(&begin, COMMAND_TIMEOUT)?;
-        let mut inflater = Decompress::new(true);
-        let mut scratch = vec![0; bytes.len()];
+        let shares = unpacked_lengths(compressed, STUB_FLASH_BLOCK, bytes.len());
         let mut timeout = COMMAND_TIMEOUT;
-        for (block, sequence) in compressed.chunks(STUB_FLASH_BLOCK).zip(0..) {
+        let mut done = span.start;
+        for ((block, unpacked), sequence) in compressed.chunks(STUB_FLASH_BLOCK).zip(shares).zip(0..) {
             let command = Command::FlashDeflateData { sequence, block: Cow::Borrowed(block) };
             // The reply comes when the block before this one is written.
             self.link.command(&command, timeout)?;
-            let before = inflater.total_out();
-            // What was just compressed here unpacks here; only how far it got is of interest.
-            let _ = inflater.decompress(block, &mut scratch, FlushDecompress::None);
-            let unpacked = inflater.total_out() - before;
             timeout = write_timeout(unpacked);
-            let done = u32::try_from(inflater.total_out()).unwrap_or(u32::MAX);
-            self.report(region, span.start.saturating_add(done).min(span.end));
+            done = done.saturating_add(unpacked);
+            self.report(region, done.min(span.end));
         }
         self.link.command(&Command::FlashDeflateEnd { stay: 1 }, timeout).map(|_| ())
     }
-}
-
-/// A zlib stream at the highest level: the wire is slower than any host.
-fn compress(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
-    // Writing into memory does not fail; if it did, a stub would refuse the end of an empty stream.
-    encoder.write_all(bytes).and_then(|()| encoder.finish()).unwrap_or_default()
 }
 
 /// Refuses a plan before anything is touched.

@@ -14,6 +14,8 @@ use crate::session::{Loader, Session, length_of};
 const FRAME: u32 = 0x1000;
 /// Frames that may be unacknowledged; newer stubs take 1 whatever is asked for.
 const IN_FLIGHT: u32 = 2;
+/// The same for the project's own stub: an adapter's latency is over before the third is.
+const OWN_IN_FLIGHT: u32 = 4;
 /// Bytes that are asked for, and asked for again after an error, at once.
 const PIECE: u32 = 0x1_0000;
 const ATTEMPTS: u32 = 3;
@@ -132,7 +134,8 @@ impl Session<'_> {
         before: u32,
         total: u32,
     ) -> Result<Vec<u8>, PieceError> {
-        let command = Command::ReadFlash { offset, size: length, block_size: FRAME, in_flight: IN_FLIGHT };
+        let in_flight = if self.stub_info.is_some() { OWN_IN_FLIGHT } else { IN_FLIGHT };
+        let command = Command::ReadFlash { offset, size: length, block_size: FRAME, in_flight };
         self.link.command(&command, COMMAND_TIMEOUT)?;
         let mut bytes = Vec::new();
         while length_of(&bytes) < length {

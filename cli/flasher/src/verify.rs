@@ -1,17 +1,19 @@
 //! Comparing flash with what should be in it; the device is always asked.
 //!
-//! A stub computes the MD5 of any span. The boot ROM computes none: what is small is read back, and for the rest
+//! A stub computes the MD5 of any span, the project's own that of many sectors in one answer. The boot ROM computes none: what is small is read back, and for the rest
 //! the booted firmware's own digest of its image has to be compared by whoever waits for it.
 
 use std::ops::Range;
 use std::time::Duration;
 
-use md5::{Digest, Md5};
+use md5::{Digest as _, Md5};
 
+use crate::differences::Digest;
 use crate::event::{Secrecy, Stage};
 use crate::link::CommandError;
+use crate::pipeline::Queued;
 use crate::program::Region;
-use crate::protocol::Command;
+use crate::protocol::{Command, Opcode};
 use crate::read::ReadError;
 use crate::session::{Loader, SECTOR, Session, length_of, part};
 
@@ -90,6 +92,24 @@ pub enum VerifyError {
     },
 }
 
+/// Attempts at the digests of all regions.
+const DIGEST_ATTEMPTS: u32 = 3;
+/// Sectors that are asked for at once: little enough for progress to move.
+const SECTORS_AT_ONCE: u32 = 64;
+
+/// What is asked for at once: runs of whole sectors, and a part of one for itself.
+fn digest_pieces(span: &Range<u32>) -> Vec<Range<u32>> {
+    let whole = span.start..span.start + (span.end - span.start) / SECTOR * SECTOR;
+    let step = usize::try_from(SECTORS_AT_ONCE * SECTOR).unwrap_or(usize::MAX);
+    let starts = whole.clone().step_by(step);
+    let mut pieces: Vec<_> =
+        starts.map(|start| start..whole.end.min(start.saturating_add(SECTORS_AT_ONCE * SECTOR))).collect();
+    if whole.end < span.end {
+        pieces.push(whole.end..span.end);
+    }
+    pieces
+}
+
 /// Time for a digest, by the practice of the serial protocol's tools: 8 s a megabyte.
 fn digest_timeout(length: u32) -> Duration {
     Duration::from_micros(u64::from(length) * 8).max(Duration::from_secs(3))
@@ -105,6 +125,7 @@ impl Session<'_> {
         self.note_secrecy(region);
         let length = length_of(&region.bytes);
         let verified = match self.loader {
+            Loader::Stub if self.stub_info.is_some() => self.verify_by_sector(region),
             Loader::Stub => self.guarded(&region.span(), |session| session.verify_by_digest(region)),
             Loader::Rom if length <= ROM_READ_BACK_LIMIT => {
                 self.guarded(&region.span(), |session| session.verify_by_reading(region))
@@ -126,6 +147,96 @@ impl Session<'_> {
                 self.difference(region, offset, Content::Byte(expected), Content::Byte(found))
             }
         })
+    }
+
+    /// Through the project's own stub: the digest of every sector, and of what the region has of the last one.
+    fn verify_by_sector(&mut self, region: &Region) -> Result<Verified, VerifyError> {
+        let found = self.digest_spans(&[(region, region.span())])?;
+        let sector_bytes = usize::try_from(SECTOR).unwrap_or(usize::MAX);
+        let expected = region.bytes.chunks(sector_bytes).map(|sector| Digest::from(Md5::digest(sector)));
+        let mut pairs = (0..).zip(expected.zip(found.into_iter().flatten()));
+        Ok(match pairs.find(|(_, (expected, found))| expected != found) {
+            None => Verified::Matches,
+            Some((sector, (expected, found))) => {
+                let offset = region.offset.saturating_add(SECTOR.saturating_mul(sector));
+                self.difference(region, offset, Content::Digest(expected), Content::Digest(found))
+            }
+        })
+    }
+
+    /// The MD5 of each sector of each span, as the device has them, and of the part of the last sector that belongs to
+    /// the span. Only the project's own stub can tell.
+    pub(crate) fn digest_spans(
+        &mut self,
+        spans: &[(&Region, Range<u32>)],
+    ) -> Result<Vec<Vec<Digest>>, VerifyError> {
+        let mut attempt = 1;
+        loop {
+            let (region, offset, source) = match self.ask_for_digests(spans) {
+                Ok(digests) => return Ok(digests),
+                Err(failed) => failed,
+            };
+            let name = spans.get(region).map(|(region, _)| region.name.clone()).unwrap_or_default();
+            let fail = |source| VerifyError::Command { region: name.clone(), offset, source };
+            if !source.is_retryable() || attempt == DIGEST_ATTEMPTS {
+                return Err(fail(source));
+            }
+            attempt += 1;
+            self.resync().map_err(fail)?;
+        }
+    }
+
+    fn ask_for_digests(
+        &mut self,
+        spans: &[(&Region, Range<u32>)],
+    ) -> Result<Vec<Vec<Digest>>, (usize, u32, CommandError)> {
+        let window = self.stub_info.map_or(0, |info| info.receive_window);
+        let pieces: Vec<(usize, Range<u32>)> = spans
+            .iter()
+            .enumerate()
+            .flat_map(|(index, (_, span))| digest_pieces(span).into_iter().map(move |piece| (index, piece)))
+            .collect();
+        let secrecy: Vec<Secrecy> = spans.iter().map(|(region, _)| self.secrecy(&region.sectors())).collect();
+        let requests = pieces.iter().map(|(index, piece)| {
+            let size = piece.end - piece.start;
+            let command = if size.is_multiple_of(SECTOR) {
+                Command::SectorDigests { offset: piece.start, count: size / SECTOR }
+            } else {
+                Command::SpiFlashMd5 { offset: piece.start, size }
+            };
+            let secrecy = secrecy.get(*index).copied().unwrap_or(Secrecy::Secret);
+            Queued { command, secrecy, work: digest_timeout(size) }
+        });
+        let mut digests = vec![Vec::new(); spans.len()];
+        let (mut answers, mut malformed) = (0, None);
+        let result = self.link.pipeline(window, requests, |link, number, response| {
+            answers = number + 1;
+            let Some((index, piece)) = pieces.get(number) else { return };
+            let (chunks, rest) = response.data.as_chunks::<16>();
+            let wanted = (piece.end - piece.start).div_ceil(SECTOR);
+            if !rest.is_empty() || u32::try_from(chunks.len()) != Ok(wanted) {
+                malformed.get_or_insert((number, response.opcode, response.data.len()));
+                return;
+            }
+            if let (Some(digests), Some((region, span))) = (digests.get_mut(*index), spans.get(*index)) {
+                digests.extend_from_slice(chunks);
+                let total = span.end - span.start;
+                link.progress(Stage::Verify, &region.name, piece.end - span.start, total);
+            }
+        });
+        let place = |number: usize| pieces.get(number).map_or((0, 0), |(index, piece)| (*index, piece.start));
+        match (result, malformed) {
+            (Err(source), _) => {
+                let (index, offset) = place(answers);
+                Err((index, offset, source))
+            }
+            (Ok(()), Some((number, opcode, length))) => {
+                let (index, offset) = place(number);
+                let opcode = Opcode::from_byte(opcode).unwrap_or(Opcode::SectorDigests);
+                Err((index, offset, CommandError::Malformed { opcode, length }))
+            }
+            (Ok(()), None) => Ok(digests),
+        }
     }
 
     fn verify_by_digest(&mut self, region: &Region) -> Result<Verified, VerifyError> {
@@ -163,7 +274,13 @@ impl Session<'_> {
         Ok((Md5::digest(part(&region.bytes, span.start, size)).into(), found))
     }
 
-    fn difference(&self, region: &Region, offset: u32, expected: Content, found: Content) -> Verified {
+    pub(crate) fn difference(
+        &self,
+        region: &Region,
+        offset: u32,
+        expected: Content,
+        found: Content,
+    ) -> Verified {
         let (expected, found) = match self.secrecy(&region.span()) {
             Secrecy::Public => (expected, found),
             Secrecy::Secret => (Content::Withheld, Content::Withheld),

@@ -209,14 +209,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::nor::{FlashSource, Nor};
     use crate::machine::board::SharedNor;
+    use crate::nor::{FlashSource, Nor};
     use crate::timing::Pace;
 
     fn load_from(flash: Vec<u8>) -> (String, Outcome, Board) {
         let source = FlashSource::Bytes(flash);
         let nor = Nor::new(source, 0x40_0000, [0xEF, 0x40, 0x16], Pace::RealTime, 0).unwrap();
-        let mut board = Board::new(SharedNor::new(nor), [0; 6]);
+        let mut board = Board::without_faults(SharedNor::new(nor), [0; 6]);
         let (log, outcome, _) = load(&mut board, Duration::ZERO);
         (String::from_utf8(log).unwrap(), outcome, board)
     }

@@ -17,10 +17,10 @@ use espbroker_flasher::transport::ControlLines;
 
 use crate::boot::{self, Cause, Outcome, Strap};
 use crate::fault::Fault;
+use crate::line::Line;
 use crate::lines::{EN_RISE_TIME, Flashed, Pins, Wiring};
 use crate::loader::rom::{RECEIVE_QUEUE, RomLoader};
 use crate::loader::{Next, Reaction};
-use crate::line::Line;
 use crate::machine::board::SharedNor;
 use crate::machine::{Board, Halt, Machine};
 use crate::uart::{self, Autobaud, Symbol};
@@ -112,11 +112,7 @@ impl fmt::Debug for Chip {
 
 impl Chip {
     /// A chip on a plugged-in board: it gets power at time 0.
-    pub(crate) fn new(
-        board: Board,
-        wiring: Wiring,
-        launcher: Launcher,
-    ) -> Self {
+    pub(crate) fn new(board: Board, wiring: Wiring, launcher: Launcher) -> Self {
         let mut chip = Self {
             now: Duration::ZERO,
             wiring,
@@ -370,7 +366,7 @@ impl Chip {
 
     /// The ROM from its beginning, with the straps that were read and the rate that its UART comes to.
     fn run_rom(&mut self, at: Duration, divider: u32) {
-        self.machine.bus.restart(self.cause, self.strap);
+        self.machine.restart(self.cause, self.strap);
         self.machine.bus.set_divider(divider);
         self.send(&boot::banner(self.cause, self.strap), at);
         if self.cause == Cause::Watchdog {

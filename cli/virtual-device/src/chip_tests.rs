@@ -1,7 +1,10 @@
-use espbroker_flasher::protocol::{Command, Opcode, Refusal, Response};
+use espbroker_flasher::protocol::{Command, Opcode, Refusal, RegisterWrite, Response};
 
 use super::*;
+use crate::fault::Faults;
+use crate::machine::tests::{ECHO, ECHO_ENTRY, bytes};
 use crate::nor::{FlashSource, Nor};
+use crate::timing::Pace;
 
 struct Bench {
     chip: Chip,
@@ -44,11 +47,12 @@ impl Bench {
     fn new(flash: Vec<u8>, faults: Vec<Fault>) -> Self {
         let nor =
             Nor::new(FlashSource::Bytes(flash), 0x40_0000, [0xEF, 0x40, 0x16], Pace::RealTime, 3).unwrap();
-        let peripherals = Peripherals::new(SharedNor::new(nor), [0x5C, 0xCF, 0x7F, 1, 2, 3]);
         let launcher: Launcher =
             Box::new(|_, _| Some(Box::new(Echo { output: b"hello\r\n".to_vec(), restarts: false })));
         let faults = Faults::new(faults, 4);
-        let chip = Chip::new(peripherals, Wiring::AutoReset, Pace::RealTime, faults, launcher);
+        let mac = [0x5C, 0xCF, 0x7F, 1, 2, 3];
+        let board = Board::new(SharedNor::new(nor), mac, Pace::RealTime, faults, 4);
+        let chip = Chip::new(board, Wiring::AutoReset, launcher);
         Self { chip, decoder: slip::Decoder::new(0x8000) }
     }
 
@@ -90,6 +94,14 @@ impl Bench {
             }
         }
         panic!("no sync");
+    }
+
+    fn upload(&mut self, code: &[u32]) {
+        let block = bytes(code);
+        let size = u32::try_from(block.len()).unwrap();
+        let address = ECHO_ENTRY - 8;
+        self.ask(&Command::MemBegin { size, blocks: 1, block_size: 0x1800, address }, 20).unwrap();
+        self.ask(&Command::MemData { sequence: 0, block: block.into() }, 20).unwrap();
     }
 
     fn ask(&mut self, command: &Command<'_>, milliseconds: u64) -> Option<Response> {
@@ -224,27 +236,71 @@ fn a_host_at_another_rate_is_not_understood() {
 }
 
 #[test]
-fn a_stub_greets_changes_the_rate_and_leaves_by_reset_only() {
+fn uploaded_code_runs_until_the_lines_reset_it() {
     let mut bench = Bench::new(tiny_image(), vec![]);
     bench.reset_into_loader();
     bench.sync();
-    let entry = 0x4010_C504;
-    bench
-        .ask(&Command::MemBegin { size: 8, blocks: 1, block_size: 0x1800, address: 0x4010_C500 }, 20)
-        .unwrap();
-    bench.ask(&Command::MemData { sequence: 0, block: vec![1; 8].into() }, 20).unwrap();
-    bench.send(&Command::MemEnd { stay: 0, entry });
-    let frames = bench.frames(50);
-    assert_eq!((frames.len(), &frames[1][..]), (2, &b"OHAI"[..]));
-    let change = bench.ask(&Command::ChangeBaud { new: 460_800, old: 115_200 }, 50).unwrap();
-    assert_eq!(change.refusal(), None);
-    bench.chip.set_host_baud(460_800);
-    assert_eq!(bench.ask(&Command::SpiFlashMd5 { offset: 0, size: 4 }, 50).unwrap().data.len(), 16);
+    bench.upload(&ECHO);
+    bench.send(&Command::MemEnd { stay: 0, entry: ECHO_ENTRY });
+    assert_eq!(bench.frames(20).len(), 1);
+    bench.chip.host_write(b"HAL");
+    assert_eq!(bench.pass(2), b"IBM");
     bench.lines(false, true);
     bench.pass(10);
     bench.lines(false, false);
     bench.pass(100);
     assert!(bench.chip.runs_firmware());
+}
+
+#[test]
+fn code_that_resets_the_chip_meets_the_straps_of_its_last_start() {
+    let mut bench = Bench::new(tiny_image(), vec![]);
+    bench.reset_into_loader();
+    bench.sync();
+    bench.upload(&ECHO);
+    bench.send(&Command::MemEnd { stay: 0, entry: ECHO_ENTRY });
+    bench.frames(20);
+    bench.chip.host_write(b"!");
+    bench.chip.set_host_baud(74_880);
+    let log = String::from_utf8_lossy(&bench.pass(60)).into_owned();
+    assert!(log.ends_with(" ets Jan  8 2013,rst cause:2, boot mode:(1,6)\r\n\r\n"), "{log}");
+    bench.chip.set_host_baud(115_200);
+    bench.sync();
+}
+
+#[test]
+fn a_watchdog_that_nobody_feeds_ends_in_the_loader_too() {
+    let mut bench = Bench::new(tiny_image(), vec![]);
+    bench.reset_into_loader();
+    bench.sync();
+    bench.upload(&ECHO);
+    let watchdog = [(4, 5), (8, 6), (0, 1)];
+    let writes = watchdog.map(|(offset, value)| RegisterWrite::new(0x6000_0900 + offset, value));
+    bench.ask(&Command::WriteRegister(writes.to_vec()), 20).unwrap();
+    bench.send(&Command::MemEnd { stay: 0, entry: ECHO_ENTRY });
+    bench.frames(20);
+    bench.chip.set_host_baud(74_880);
+    let log = String::from_utf8_lossy(&bench.pass(200)).into_owned();
+    assert!(log.contains("rst cause:4") && log.ends_with("wdt reset\r\n"), "{log}");
+}
+
+#[test]
+fn an_image_for_no_known_target_is_executed() {
+    let mut image = vec![0xE9, 1, 3, 0x40];
+    image.extend(ECHO_ENTRY.to_le_bytes());
+    image.extend(0x4010_0000_u32.to_le_bytes());
+    image.extend(56_u32.to_le_bytes());
+    image.extend(bytes(&ECHO));
+    image.resize(79, 0);
+    image.push(bytes(&ECHO).iter().fold(0xEF, |sum, byte| sum ^ byte));
+    let mut bench = Bench::new(image, vec![]);
+    bench.chip.launcher = Box::new(|_, _| None);
+    bench.pass(100);
+    // The ROM's own rate is still set.
+    bench.chip.set_host_baud(74_880);
+    bench.chip.host_write(b"HAL");
+    assert_eq!(bench.pass(2), b"IBM");
+    assert!(!bench.chip.runs_firmware());
 }
 
 #[test]
@@ -305,7 +361,7 @@ fn faults_of_line_and_straps_show_up() {
 }
 
 #[test]
-fn stub_errors_carry_stub_codes_after_a_start_and_a_dead_stub_stays_silent() {
+fn a_stub_that_does_not_start_stays_silent_after_the_reply() {
     let mut bench = Bench::new(vec![], vec![Fault::StubDoesNotStart]);
     bench.reset_into_loader();
     bench.sync();

@@ -15,9 +15,9 @@ use espbroker_host::Ports;
 use crate::chip::{Chip, Launcher};
 use crate::fault::{Fault, Faults};
 use crate::lines::Wiring;
-use crate::nor::{FlashSource, Nor, StorageError};
 use crate::machine::Board;
 use crate::machine::board::SharedNor;
+use crate::nor::{FlashSource, Nor, StorageError};
 use crate::timing::Timing;
 use crate::transport::VirtualTransport;
 use crate::wifi::SimulatedWifi;
@@ -186,6 +186,11 @@ impl VirtualDevice {
     /// Whether firmware was started and runs.
     pub fn runs_firmware(&self) -> bool {
         self.shared.use_chip(|chip| chip.runs_firmware())
+    }
+
+    /// What machine code ran into that this device cannot execute, oldest first.
+    pub fn trace(&self) -> Vec<String> {
+        self.shared.use_chip(|chip| chip.trace().to_vec())
     }
 
     pub(crate) fn clock(&self) -> Clock {

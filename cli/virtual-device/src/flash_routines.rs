@@ -76,11 +76,6 @@ impl<'a> Flash<'a> {
         self.erase(block < self.size / BLOCK, Erase::Block(block.wrapping_mul(BLOCK)))
     }
 
-    /// `SPIEraseChip`.
-    pub(crate) fn erase_chip(&mut self) -> FlashResult {
-        self.erase(true, Erase::Chip)
-    }
-
     fn erase(&mut self, in_range: bool, unit: Erase) -> FlashResult {
         if !in_range {
             return Err(FlashFailure);
@@ -157,8 +152,8 @@ impl<'a> Flash<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nor::FlashSource;
     use crate::machine::board::SharedNor;
+    use crate::nor::FlashSource;
     use crate::timing::Pace;
 
     const SECTORS: u32 = DEFAULT_SIZE / SECTOR;

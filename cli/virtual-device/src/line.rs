@@ -24,6 +24,21 @@ pub(crate) struct Line {
     pub(crate) faults: Faults,
     /// The beginning of what may be a late reply; kept back until its opcode is known.
     held: Vec<u8>,
+    /// Where in a frame the chip's next byte is.
+    place: Place,
+}
+
+/// A place in what the chip sends, as far as late replies are concerned.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// Before a frame.
+    Outside,
+    /// Behind the delimiter that begins one.
+    Start,
+    /// Where a reply has its opcode.
+    Opcode,
+    /// Before the delimiter that ends it.
+    Inside,
 }
 
 impl Line {
@@ -35,6 +50,7 @@ impl Line {
             host_baud: 115_200,
             faults,
             held: Vec::new(),
+            place: Place::Outside,
         }
     }
 
@@ -52,18 +68,34 @@ impl Line {
             return self.to_host.free_at();
         }
         let mut start = now;
-        match (&self.held[..], byte) {
-            ([] | [FRAME_END], FRAME_END) => {
+        let keep = match (self.place, byte) {
+            (Place::Outside | Place::Start, FRAME_END) => {
                 self.release(baud, now);
-                self.held.push(byte);
-                return self.to_host.free_at().max(now);
+                self.place = Place::Start;
+                true
             }
-            ([FRAME_END], REPLY) => {
-                self.held.push(byte);
-                return self.to_host.free_at().max(now);
+            (Place::Start, REPLY) => {
+                self.place = Place::Opcode;
+                true
             }
-            ([FRAME_END, REPLY], opcode) => start += self.faults.delay(opcode),
-            _ => {}
+            (Place::Opcode, opcode) => {
+                start += self.faults.delay(opcode);
+                self.place = Place::Inside;
+                false
+            }
+            (Place::Start, _) => {
+                self.place = Place::Inside;
+                false
+            }
+            (Place::Inside, FRAME_END) => {
+                self.place = Place::Outside;
+                false
+            }
+            (Place::Outside | Place::Inside, _) => false,
+        };
+        if keep {
+            self.held.push(byte);
+            return self.to_host.free_at().max(now);
         }
         self.release(baud, start);
         self.pass_to_host(byte, baud, start);
@@ -85,6 +117,7 @@ impl Line {
     /// The chip stops at `now`: bytes that are not through are gone.
     pub(crate) fn chip_stops(&mut self, now: Duration) {
         self.held.clear();
+        self.place = Place::Outside;
         self.to_host.cut(now);
     }
 }

@@ -391,6 +391,9 @@ impl<A: Access> Broker<A> {
             // One after the other, because a will can reach those that are still there.
             let next = self.connections.iter().find_map(overdue);
             let Some((id, reason)) = next else { break };
+            if !self.outbox.has_place_for_end(&mut self.room) {
+                break;
+            }
             self.close(id, reason, now);
         }
         self.publish_system(now);

@@ -6,6 +6,7 @@ use espbroker_mqtt::{Connack, Connect, ConnectReturnCode, Packet, Protocol};
 
 use crate::{
     access::{Access, LogIn, UserId},
+    bridge::circle::Circle,
     broker::Broker,
     connection::Will,
     counters::increment,
@@ -36,7 +37,9 @@ impl<A: Access> Broker<A> {
         let will = connect.will.as_ref();
         let bytes = size_of::<Session>()
             + client_id.len()
-            + will.map_or(0, |will| WILL_OVERHEAD + will.topic.as_str().len() + will.payload.len());
+            + will.map_or(0, |will| WILL_OVERHEAD + will.topic.as_str().len() + will.payload.len())
+            // Circles are looked for where bridges are.
+            + if connect.bridge { size_of::<Circle>() } else { 0 };
         // A client that was in already, or has its session here, takes what was counted before.
         let known = same.is_some() || self.away.iter().any(|session| session.client_id == client_id);
         if !self.room.take(bytes, if known { Need::Service } else { Need::Growth }) {

@@ -7,7 +7,10 @@ use alloc::rc::Rc;
 
 use espbroker_mqtt::{Delivery, FixedHeader, Packet, Publish, TopicName};
 
-use crate::bytes::{Bytes, encode_shared};
+use crate::{
+    bytes::{Bytes, encode_shared},
+    room::{Need, Room},
+};
 
 /// Bytes that a message takes beside its packet: the two counts of the sharing.
 pub(crate) const OVERHEAD: usize = size_of::<[usize; 2]>();
@@ -28,6 +31,13 @@ impl Message {
         } else {
             None
         }
+    }
+
+    /// Takes the memory for it out of `room` first; `None` also when there is too little.
+    pub(crate) fn within(room: &mut Room, topic: TopicName<'_>, payload: &[u8]) -> Option<Self> {
+        // A little more than the packet will take.
+        let length = topic.as_str().len() + payload.len() + OVERHEAD + 9;
+        if room.take(length, Need::Service) { Self::new(topic, payload) } else { None }
     }
 
     /// Is it short enough, as every message from a client is. Over a bridge its topic may have become longer.
@@ -89,6 +99,19 @@ mod tests {
     use alloc::vec;
 
     use super::*;
+    use crate::room::ALLOCATION;
+
+    #[test]
+    fn a_message_is_made_only_when_the_room_has_its_memory() {
+        let topic = TopicName::new("t").unwrap();
+        let mut room = Room::new(1000);
+        room.set(1000);
+        assert!(Message::within(&mut room, topic, b"payload").is_none());
+        room.set(1100);
+        let message = Message::within(&mut room, topic, b"payload").unwrap();
+        let taken = 1100 - room.free();
+        assert!(taken >= OVERHEAD + message.length() + ALLOCATION, "{taken}");
+    }
 
     #[test]
     fn topic_and_payload_are_found_again_whatever_their_lengths() {

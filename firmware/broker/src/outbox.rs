@@ -38,6 +38,10 @@ struct FanOut {
 /// The most outputs that a message takes.
 const PARTS: usize = 4;
 
+/// Places that messages and answers leave free, so that an end or the word of a bridge takes no memory: those of a client
+/// and of the one that it takes over, with their closing frames.
+const SPARE: usize = 4;
+
 /// Outputs to be polled, and when to look at the time again.
 pub(crate) struct Outbox {
     queue: VecDeque<Entry>,
@@ -122,11 +126,11 @@ impl Outbox {
     /// Is there memory for the outputs of one more message, which may take some of `room`.
     #[inline]
     fn has_place(&mut self, room: &mut Room) -> bool {
-        self.queue.len() + PARTS <= self.queue.capacity() || self.make_place(room)
+        self.queue.len() + PARTS + SPARE <= self.queue.capacity() || self.make_place(room)
     }
 
     fn make_place(&mut self, room: &mut Room) -> bool {
-        let more = self.queue.len() / 2 + PARTS;
+        let more = self.queue.len() / 2 + PARTS + SPARE;
         let bytes = (self.queue.len() + more) * size_of::<Entry>();
         let fits = room.take(bytes, Need::Growth);
         if fits {
@@ -134,6 +138,11 @@ impl Outbox {
         }
         self.is_crowded |= !fits;
         fits
+    }
+
+    /// Is there memory for one more end, or word of a bridge; if not, there is when the outputs are polled.
+    pub(crate) fn has_place_for_end(&mut self, room: &mut Room) -> bool {
+        self.queue.len() + SPARE <= self.queue.capacity() || self.make_place(room)
     }
 
     /// May a message of `length` bytes be handed out for `connection`.
@@ -192,13 +201,15 @@ impl Outbox {
             }
             return fits;
         }
-        let places = self.queue.len() + self.step();
-        let is_full = self.queue.len() == self.queue.capacity();
-        let fits = !is_full || room.take(places * size_of::<Entry>(), Need::Service);
-        if fits {
-            self.send(connection, bytes, now);
+        if self.queue.len() + SPARE >= self.queue.capacity() {
+            let more = self.step() + SPARE;
+            if !room.take((self.queue.len() + more) * size_of::<Entry>(), Need::Service) {
+                return false;
+            }
+            self.queue.reserve_exact(more);
         }
-        fits
+        self.send(connection, bytes, now);
+        true
     }
 
     /// Hands out `bytes`, whether there is room or not.
@@ -233,7 +244,7 @@ impl Outbox {
         let fits = connection.unsent == 0 && in_flight <= self.network.in_flight
             // Else it is for the longer way, which asks for memory.
             && self.recipients.len() < self.recipients.capacity()
-            && self.queue.len() < self.queue.capacity();
+            && self.queue.len() + SPARE < self.queue.capacity();
         if fits {
             self.in_flight = in_flight;
             connection.unsent = length;

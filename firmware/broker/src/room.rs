@@ -16,6 +16,8 @@ pub(crate) struct Room {
     floor: usize,
     /// Kept for what cannot be dropped, above the floor.
     slack: usize,
+    /// Kept for what cannot even be refused, such as the word that a bridge wants its link: above the floor, too.
+    rest: usize,
 }
 
 /// What memory is wanted for.
@@ -32,7 +34,7 @@ pub(crate) enum Need {
 impl Room {
     pub(crate) fn new(floor: u32) -> Self {
         let floor = usize::try_from(floor).unwrap_or(usize::MAX);
-        Self { free: usize::MAX, floor, slack: floor / 4 }
+        Self { free: usize::MAX, floor, slack: floor / 4, rest: floor / 32 }
     }
 
     /// Takes the caller's figure.
@@ -64,7 +66,7 @@ impl Room {
 
     const fn kept(&self, need: Need) -> usize {
         match need {
-            Need::Service => self.floor,
+            Need::Service => self.floor.saturating_add(self.rest),
             Need::Growth => self.floor.saturating_add(self.slack),
         }
     }

@@ -11,7 +11,7 @@ use crate::{
     connection::{Connection, Peer},
     counters::{Counters, add, increment},
     event::{BridgeId, CloseReason, ConnectionId},
-    message::{Message, OVERHEAD},
+    message::Message,
     outbox::{Delivery, Outbox},
     permission::Wish,
     room::{Need, Room},
@@ -130,26 +130,16 @@ impl<A: Access> Broker<A> {
         }
         let Self { connections, away, retained, settings, counters, room, outbox, access, .. } = self;
         let mut passed_on = false;
-        let mut made: Option<Message> = None;
-        let make = |room: &mut Room, counters: &mut Counters| {
-            // A little more than the packet will take.
-            let length = topic.as_str().len() + payload.len() + OVERHEAD + 9;
-            if !room.take(length, Need::Service) {
-                add(&mut counters.messages_dropped, 1);
-                return Err(NoMemory);
-            }
-            Message::new(topic, payload).ok_or(NoMemory)
-        };
+        let mut draft = Draft { topic, payload, made: None };
         if retain == Retain::Retained {
-            let Ok(message) = make(room, counters) else {
+            let Ok(message) = draft.message(room, counters) else {
                 // §3.3.1.3: what was kept is outdated, unless the sender, not being answered, sends this again.
                 if qos == QoS::AtMostOnce || origin == Origin::Here {
                     retained.forget(topic);
                 }
                 return Err(NoMemory);
             };
-            let message = made.insert(message).clone();
-            if retained.set(message, qos, settings, room).is_err() {
+            if retained.set(message.clone(), qos, settings, room).is_err() {
                 increment(&mut counters.retained_refused);
             }
         }
@@ -162,16 +152,13 @@ impl<A: Access> Broker<A> {
             // Most messages go the short way: nothing is to be looked at, and nothing is before them.
             let plain = session.is_ordinary() && session.traffic.is_none() && connection.websocket.is_none();
             if plain && qos == QoS::AtMostOnce {
-                let message = match &made {
-                    Some(message) => message,
-                    None => made.insert(make(room, counters)?),
-                };
+                let message = draft.message(room, counters)?;
                 if outbox.fan_out(connection, message.length(), now) {
                     fanned_out += 1;
                     continue;
                 }
             }
-            if let Some(message) = made.as_ref().filter(|_| fanned_out > 0) {
+            if let Some(message) = draft.made.as_ref().filter(|_| fanned_out > 0) {
                 outbox.finish_fan_out(message, mem::take(&mut fanned_out), counters, now);
             }
             let Some(session) = connection.session.as_deref() else { continue };
@@ -184,13 +171,10 @@ impl<A: Access> Broker<A> {
             // §3.3.1.3: RETAIN is 0 for a subscription that was there before the message.
             let retain = if session.is_bridge { retain } else { Retain::Live };
             passed_on |= session.is_bridge;
-            let message = match &made {
-                Some(message) => message,
-                None => made.insert(make(room, counters)?),
-            };
+            let message = draft.message(room, counters)?;
             Post { outbox, room, counters, settings }.deliver(connection, message, qos, retain, now);
         }
-        if let Some(message) = made.as_ref().filter(|_| fanned_out > 0) {
+        if let Some(message) = draft.made.as_ref().filter(|_| fanned_out > 0) {
             outbox.finish_fan_out(message, fanned_out, counters, now);
         }
         if qos != QoS::AtMostOnce {
@@ -205,10 +189,7 @@ impl<A: Access> Broker<A> {
                 }
                 let retain = if session.is_bridge { retain } else { Retain::Live };
                 passed_on |= session.is_bridge;
-                let message = match &made {
-                    Some(message) => message,
-                    None => made.insert(make(room, counters)?),
-                };
+                let message = draft.message(room, counters)?;
                 let waiting = Waiting { message: message.clone(), qos: qos.min(granted), retain };
                 Post { outbox, room, counters, settings }.queue(session, waiting);
             }
@@ -220,6 +201,35 @@ impl<A: Access> Broker<A> {
             self.passed_on(topic, payload, origin, now);
         }
         Ok(())
+    }
+}
+
+/// A message that is made for the first one who takes it; often nobody does.
+struct Draft<'a> {
+    topic: TopicName<'a>,
+    payload: &'a [u8],
+    made: Option<Message>,
+}
+
+impl Draft<'_> {
+    /// # Errors
+    /// There is no memory for it, which is counted.
+    #[inline]
+    fn message(&mut self, room: &mut Room, counters: &mut Counters) -> Result<&Message, NoMemory> {
+        match self.made {
+            Some(ref message) => Ok(message),
+            None => self.make(room, counters),
+        }
+    }
+
+    /// The rare part of [`Draft::message`].
+    #[inline(never)]
+    fn make(&mut self, room: &mut Room, counters: &mut Counters) -> Result<&Message, NoMemory> {
+        let Some(message) = Message::within(room, self.topic, self.payload) else {
+            add(&mut counters.messages_dropped, 1);
+            return Err(NoMemory);
+        };
+        Ok(self.made.insert(message))
     }
 }
 

@@ -5,7 +5,8 @@ use std::process::Command;
 use crate::process::{self, Failure, Tally, root};
 
 /// The targets, as in `release/fuzz/Cargo.toml`.
-const TARGETS: [&str; 4] = ["slip", "loader_replies", "config_partition", "mqtt_packets"];
+const TARGETS: [&str; 6] =
+    ["slip", "loader_replies", "config_partition", "mqtt_packets", "websocket_stream", "bridge_peer"];
 
 /// Runs each target for `seconds`.
 ///

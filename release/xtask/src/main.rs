@@ -10,8 +10,13 @@ mod fuzz;
 mod libraries;
 mod lx106;
 mod mosquitto;
+mod mosquitto_bridge;
+mod mosquitto_clients;
 mod pictures;
 mod process;
+mod rumqttc;
+mod stage;
+mod watched;
 
 use std::process::ExitCode;
 
@@ -30,7 +35,10 @@ enum Task {
     #[command(subcommand)]
     Bench(bench::Bench),
     /// Use the virtual device and the broker with programs that this project did not write
-    Clients,
+    Clients {
+        /// Only these
+        parts: Vec<clients::Part>,
+    },
     /// Run every fuzz target for a bounded time
     Fuzz {
         /// Seconds for each target
@@ -47,7 +55,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = lx106::as_linker().unwrap_or_else(|| match Arguments::parse().task {
         Task::Bench(bench) => bench::run(&bench),
-        Task::Clients => clients::run(),
+        Task::Clients { parts } => clients::run(&parts),
         Task::Fuzz { seconds } => fuzz::run(seconds),
         Task::Lx106(task) => lx106::run(&task),
         Task::Pictures => pictures::run(),

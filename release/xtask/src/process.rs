@@ -78,35 +78,9 @@ impl Background {
     ///
     /// When it cannot be started or ends without printing a line.
     pub(crate) fn start<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> Result<(Self, String), Failure> {
-        Self::start_in(program, arguments, &[])
-    }
-
-    /// Starts a program that says nothing when it is ready.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be started.
-    pub(crate) fn start_silent<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> Result<Self, Failure> {
-        let name = program.display().to_string();
-        let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.spawn().map(Self).map_err(|error| missing(&name, &error))
-    }
-
-    /// As [`Background::start`], with environment variables.
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub(crate) fn start_in<S: AsRef<OsStr>>(
-        program: &Path,
-        arguments: &[S],
-        environment: &[(&str, &OsStr)],
-    ) -> Result<(Self, String), Failure> {
         let name = program.display().to_string();
         let mut child = Command::new(program)
             .args(arguments)
-            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())

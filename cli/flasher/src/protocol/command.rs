@@ -153,6 +153,20 @@ pub enum Command<'a> {
     },
     /// Leaves the stub and starts what is in flash.
     RunUserCode,
+    /// Asks for version and buffer sizes.
+    StubInfo,
+    /// Asks for the MD5 of each of many sectors.
+    SectorDigests {
+        /// First byte in flash, a multiple of the sector size.
+        offset: u32,
+        /// Sectors, at most [`super::SECTOR_DIGESTS_MAX`].
+        count: u32,
+    },
+    /// Asks for the same bytes back.
+    Echo {
+        /// At most [`super::ECHO_MAX`].
+        bytes: Cow<'a, [u8]>,
+    },
 }
 
 /// Why a request's data does not fit its opcode.
@@ -195,6 +209,9 @@ impl<'a> Command<'a> {
             Self::EraseRegion { .. } => Opcode::EraseRegion,
             Self::ReadFlash { .. } => Opcode::ReadFlash,
             Self::RunUserCode => Opcode::RunUserCode,
+            Self::StubInfo => Opcode::StubInfo,
+            Self::SectorDigests { .. } => Opcode::SectorDigests,
+            Self::Echo { .. } => Opcode::Echo,
         }
     }
 
@@ -237,7 +254,9 @@ impl<'a> Command<'a> {
             Self::ChangeBaud { new, old } => words(&[*new, *old]),
             Self::SpiFlashMd5 { offset, size } => words(&[*offset, *size, 0, 0]),
             Self::EraseRegion { offset, size } => words(&[*offset, *size]),
-            Self::EraseFlash | Self::RunUserCode => Vec::new(),
+            Self::SectorDigests { offset, count } => words(&[*offset, *count]),
+            Self::Echo { bytes } => bytes.to_vec(),
+            Self::EraseFlash | Self::RunUserCode | Self::StubInfo => Vec::new(),
         }
     }
 
@@ -323,6 +342,12 @@ impl<'a> Command<'a> {
                 Self::ReadFlash { offset, size, block_size, in_flight }
             }
             Opcode::RunUserCode => data.is_empty().then_some(Self::RunUserCode)?,
+            Opcode::StubInfo => data.is_empty().then_some(Self::StubInfo)?,
+            Opcode::SectorDigests => {
+                let [offset, count] = exact(data)?;
+                Self::SectorDigests { offset, count }
+            }
+            Opcode::Echo => Self::Echo { bytes: Cow::Borrowed(data) },
         })
     }
 }
@@ -458,6 +483,10 @@ mod tests {
             Just(Command::Sync),
             Just(Command::EraseFlash),
             Just(Command::RunUserCode),
+            Just(Command::StubInfo),
+            any::<[u32; 2]>().prop_map(|[offset, count]| Command::SectorDigests { offset, count }),
+            proptest::collection::vec(any::<u8>(), 0..80)
+                .prop_map(|bytes| Command::Echo { bytes: bytes.into() }),
         ]
     }
 

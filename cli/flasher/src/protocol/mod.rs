@@ -2,14 +2,17 @@
 //!
 //! Implements the "Serial Protocol" chapter of the esptool documentation for the ESP8266: its boot ROM and the
 //! flasher stubs that speak the same frames. All numbers are little-endian; SLIP ([`crate::slip`]) is applied after
-//! the checksum and lengths. Left out: flash encryption, the NAND plug-in and everything only later chips have.
+//! the checksum and lengths. Left out: flash encryption, the NAND plug-in and everything only later chips have. The
+//! project's own stub adds three commands, from 0xE0 up, which no other loader of this chip knows.
 
 mod command;
 mod frame;
 pub mod spi;
+mod stub_info;
 
 pub use command::{Command, CommandParseError, RegisterWrite};
 pub use frame::{FrameError, Refusal, Request, Response};
+pub use stub_info::{StubInfo, StubInfoError};
 
 /// Bytes in one block of a RAM upload.
 pub const RAM_BLOCK: usize = 0x1800;
@@ -34,6 +37,10 @@ pub const SYNC_PAYLOAD: [u8; 36] = {
 };
 /// Replies that the boot ROM sends to one SYNC.
 pub const SYNC_REPLIES: u32 = 8;
+/// Sectors in one SECTOR_DIGESTS request at most.
+pub const SECTOR_DIGESTS_MAX: u32 = 1024;
+/// Bytes in one ECHO request at most.
+pub const ECHO_MAX: usize = 4096;
 /// Register that tells the chips of the family apart.
 pub const CHIP_MAGIC_REGISTER: u32 = 0x4000_1000;
 /// What an ESP8266 and an ESP8285 hold in [`CHIP_MAGIC_REGISTER`].
@@ -92,11 +99,17 @@ pub enum Opcode {
     ReadFlash = 0xD2,
     /// Stub only: leave the loader and start what is in flash.
     RunUserCode = 0xD3,
+    /// The project's stub only: version and buffer sizes.
+    StubInfo = 0xE0,
+    /// The project's stub only: the MD5 of each of many sectors.
+    SectorDigests = 0xE1,
+    /// The project's stub only: send the same bytes back.
+    Echo = 0xE2,
 }
 
 impl Opcode {
     /// Every opcode, in ascending order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::FlashBegin,
         Self::FlashData,
         Self::FlashEnd,
@@ -117,6 +130,9 @@ impl Opcode {
         Self::EraseRegion,
         Self::ReadFlash,
         Self::RunUserCode,
+        Self::StubInfo,
+        Self::SectorDigests,
+        Self::Echo,
     ];
 
     /// The opcode with this number.
@@ -152,6 +168,9 @@ impl Opcode {
             Self::EraseRegion => "ERASE_REGION",
             Self::ReadFlash => "READ_FLASH",
             Self::RunUserCode => "RUN_USER_CODE",
+            Self::StubInfo => "STUB_INFO",
+            Self::SectorDigests => "SECTOR_DIGESTS",
+            Self::Echo => "ECHO",
         }
     }
 

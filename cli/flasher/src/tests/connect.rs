@@ -206,7 +206,8 @@ fn another_chip_is_refused_with_what_its_register_holds() {
     let mut session = Session::connect(bench.port(), ConnectOptions::default(), &mut events).unwrap();
     let error = session.identify().unwrap_err();
     assert_eq!(error, crate::IdentifyError::WrongChip { expected: CHIP_MAGIC, found: 0x00F0_1D83 });
-    assert_eq!(bench.device().requests, ["SYNC", "READ_REG"], "the flash is left alone");
+    let device = bench.device();
+    assert!(device.requests[1..].iter().all(|request| request == "READ_REG"), "the flash is left alone");
 }
 
 #[test]

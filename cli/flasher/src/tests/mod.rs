@@ -5,6 +5,7 @@
 
 mod boot;
 mod connect;
+mod own_stub;
 mod program;
 mod read;
 mod stub;
@@ -20,7 +21,8 @@ use flate2::write::ZlibDecoder;
 use md5::{Digest, Md5};
 
 use crate::protocol::{
-    CHIP_MAGIC, CHIP_MAGIC_REGISTER, Command, EFUSE_BASE, Refusal, Request, Response, UART_CLOCK_DIVIDER, spi,
+    CHIP_MAGIC, CHIP_MAGIC_REGISTER, Command, EFUSE_BASE, Refusal, Request, Response, StubInfo,
+    UART_CLOCK_DIVIDER, spi,
 };
 use crate::slip::{self, Decoder};
 use crate::transport::{ControlLines, Transport, TransportError};
@@ -68,6 +70,12 @@ pub(super) struct Device {
     pub(super) boot_log: HashMap<u32, Vec<u8>>,
     pub(super) refused_bauds: Vec<u32>,
     pub(super) stub_starts: bool,
+    /// The stub that starts is the project's own.
+    pub(super) own_stub: Option<StubInfo>,
+    /// Most bytes of requests that were without an answer at a time.
+    pub(super) window_used: u32,
+    /// Answers that a busy stub has not given yet.
+    held: VecDeque<(u32, Vec<u8>)>,
     pub(super) baud_ceiling: u32,
     pub(super) fault: FaultScript,
     pub(super) unplugged: bool,
@@ -104,6 +112,9 @@ impl Device {
             boot_log: HashMap::new(),
             refused_bauds: Vec::new(),
             stub_starts: true,
+            own_stub: None,
+            window_used: 0,
+            held: VecDeque::new(),
             baud_ceiling: u32::MAX,
             fault: Box::new(|_, _| Fault::None),
             unplugged: false,
@@ -121,6 +132,7 @@ impl Device {
         self.mode = self.after_reset;
         self.device_baud = self.host_baud;
         self.flash_write = None;
+        self.held.clear();
         self.output.extend(self.boot_log.get(&self.host_baud).into_iter().flatten());
     }
 
@@ -164,6 +176,12 @@ impl Device {
         self.answer(request.opcode, command, fault == Fault::DamageWrite);
         if fault == Fault::LoseReply {
             self.output.truncate(before);
+        }
+        if self.own_stub.is_some() && self.mode == Mode::Stub && self.reading.is_none() {
+            // Busy until someone listens: everything that is sent before stays in the window.
+            let answer = self.output.drain(before..).collect();
+            self.held.push_back((crate::session::length_of(frame), answer));
+            self.window_used = self.window_used.max(self.held.iter().map(|(length, _)| length).sum());
         }
     }
 
@@ -249,14 +267,35 @@ impl Device {
             Command::FlashDeflateEnd { .. } => match self.deflate.take() {
                 Some((offset, decoder)) => {
                     let damaged = self.registers.remove(&0).is_some();
-                    self.write(offset, &decoder.finish().unwrap(), damaged);
-                    ok()
+                    match decoder.finish() {
+                        Ok(bytes) => {
+                            self.write(offset, &bytes, damaged);
+                            ok()
+                        }
+                        Err(_) => refuse(Refusal::StubNotEnoughData),
+                    }
                 }
                 None => refuse(Refusal::StubNotInFlashMode),
             },
             Command::SpiFlashMd5 { offset, size } => {
                 let digest = Md5::digest(&self.flash[offset as usize..(offset + size) as usize]);
                 Response::success(opcode, 0, digest.to_vec())
+            }
+            Command::StubInfo => match self.own_stub {
+                Some(info) => Response::success(opcode, 0, info.to_bytes().to_vec()),
+                None => refuse(Refusal::StubUnknownCommand),
+            },
+            Command::SectorDigests { offset, count } if self.own_stub.is_some() => {
+                let span = offset as usize..(offset + count * 4096) as usize;
+                let digests = self.flash[span].chunks(4096).flat_map(|sector| Md5::digest(sector).to_vec());
+                Response::success(opcode, 0, digests.collect())
+            }
+            Command::Echo { bytes } if self.own_stub.is_some() => {
+                Response::success(opcode, 0, bytes.to_vec())
+            }
+            Command::RunUserCode if self.own_stub.is_some() => {
+                self.mode = Mode::Dead;
+                ok()
             }
             Command::ReadFlash { offset, size, .. } => {
                 self.reply(&ok());
@@ -370,6 +409,11 @@ impl Transport for Bench {
         if device.unplugged {
             return Err(TransportError::Gone { port: "bench".to_owned() });
         }
+        while device.output.is_empty()
+            && let Some((_, answer)) = device.held.pop_front()
+        {
+            device.output.extend(answer);
+        }
         if device.output.is_empty() {
             let chatter = device.chatter.filter(|pause| *pause < timeout);
             device.now += chatter.unwrap_or(timeout);
@@ -413,6 +457,7 @@ impl Transport for Bench {
 
     fn discard_input(&mut self) -> Result<(), TransportError> {
         self.device().output.clear();
+        self.device().held.clear();
         Ok(())
     }
 
@@ -432,12 +477,12 @@ impl Transport for Bench {
 /// Drops every event.
 pub(super) fn ignore(_: Event) {}
 
-pub(super) fn region(name: &str, offset: u32, bytes: Vec<u8>, order: Order) -> Region {
+pub(crate) fn region(name: &str, offset: u32, bytes: Vec<u8>, order: Order) -> Region {
     Region { name: name.to_owned(), offset, bytes, secrecy: Secrecy::Public, order }
 }
 
 /// Bytes that differ from sector to sector and compress badly enough to make several blocks.
-pub(super) fn pattern(length: u32) -> Vec<u8> {
+pub(crate) fn pattern(length: u32) -> Vec<u8> {
     let mut state = 0x2545_F491_u32;
     (0..length)
         .map(|_| {

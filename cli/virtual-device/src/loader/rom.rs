@@ -158,8 +158,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::nor::{FlashSource, Nor};
     use crate::machine::board::SharedNor;
+    use crate::nor::{FlashSource, Nor};
     use crate::timing::Pace;
 
     struct Bench {
@@ -171,7 +171,7 @@ mod tests {
     impl Bench {
         fn new() -> Self {
             let nor = Nor::new(FlashSource::Blank, 0x40_0000, [0xEF, 0x40, 0x16], Pace::RealTime, 0).unwrap();
-            let board = Board::new(SharedNor::new(nor), [1, 2, 3, 4, 5, 6]);
+            let board = Board::without_faults(SharedNor::new(nor), [1, 2, 3, 4, 5, 6]);
             Self { loader: RomLoader::default(), board, now: Duration::ZERO }
         }
 
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn masked_register_writes_keep_the_other_bits_and_delays_take_time() {
         let mut bench = Bench::new();
-        let address = 0x6000_0304;
+        let address = 0x6000_0838;
         let before = bench.now;
         let masked = RegisterWrite { address, value: 0xFFFF_FFFF, mask: 0x00FF_0000, delay: 2000 };
         bench.command(&Command::WriteRegister(vec![RegisterWrite::new(address, 0x1234_5678), masked]));

@@ -13,12 +13,12 @@ use espbroker_lx106::{Bus, Fault, Poll, Width};
 use crate::boot::{Cause, FLASH_STRAP, Strap};
 use crate::fault::Faults;
 use crate::line::Line;
-use crate::machine::dport::{self, Dport};
+use crate::machine::dport::Dport;
 use crate::machine::gpio::Gpio;
 use crate::machine::memory::{FLASH_WINDOW, IRAM, Memory, ROM};
 use crate::machine::registers::{
-    GPIO, MICROSECONDS, PERIPHERALS, Plain, RANDOM, RTC, RTC_MEMORY, SPI0, SPI1, SYSTEM, TIMERS, UART_INTERRUPTS,
-    UART0, UART1, WATCHDOG,
+    GPIO, MICROSECONDS, PERIPHERALS, Plain, RANDOM, RTC, RTC_MEMORY, SPI0, SPI1, SYSTEM, TIMERS,
+    UART_INTERRUPTS, UART0, UART1, WATCHDOG,
 };
 use crate::machine::rtc::Rtc;
 use crate::machine::spi::Spi;
@@ -111,7 +111,7 @@ impl Board {
             watchdog: Watchdog::default(),
             rtc: Rtc::default(),
             gpio: Gpio::default(),
-            dport: Dport { efuse: dport::efuse(mac), ..Dport::default() },
+            dport: Dport::new(mac),
             nor,
             time: Timebase::default(),
             trace: Vec::new(),
@@ -124,6 +124,12 @@ impl Board {
             levels: 0,
             edges: 0,
         }
+    }
+
+    /// A chip on a line where nothing goes wrong.
+    #[cfg(test)]
+    pub(crate) fn without_faults(nor: SharedNor, mac: [u8; 6]) -> Self {
+        Self::new(nor, mac, Pace::RealTime, Faults::new(Vec::new(), 0), 0)
     }
 
     /// UART0's clock divider.
@@ -157,6 +163,7 @@ impl Board {
         self.gpio.restart(strap as u8, FLASH_STRAP);
         self.dport.restart();
         self.others = Plain::default();
+        self.time = Timebase::default();
         self.reset = None;
         self.code_changed = true;
         self.touched = true;
@@ -194,13 +201,16 @@ impl Board {
         self.touched = true;
     }
 
-    /// The CPU starts at `now`, at cycle 0.
-    pub(crate) fn start_clock(&mut self, now: Duration) {
-        self.time = Timebase::default();
-        self.time.align(0, now);
-        self.time.change_speed(0, self.dport.cycles_per_tick());
+    /// The CPU stood still at `cycle` until `now`.
+    pub(crate) fn start_clock(&mut self, cycle: u64, now: Duration) {
+        self.time.align(cycle, now);
         self.code_changed = true;
         self.touched = true;
+    }
+
+    /// The cycle of the next event, as the last [`Bus::poll`] found it.
+    pub(crate) const fn due(&self) -> u64 {
+        self.due
     }
 
     /// Whether decoded code may have become out of date since the last call.

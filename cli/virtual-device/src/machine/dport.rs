@@ -29,7 +29,7 @@ const WINDOW: u32 = 0x10_0000;
 pub(crate) struct Dport {
     registers: Plain,
     /// Four eFuse words from [`espbroker_flasher::protocol::EFUSE_BASE`] on.
-    pub(crate) efuse: [u32; 4],
+    efuse: [u32; 4],
     cache: u32,
     cache_size: u32,
 }
@@ -39,6 +39,11 @@ const EFUSE: u32 = 0x50;
 const EFUSE_END: u32 = EFUSE + 16;
 
 impl Dport {
+    /// The registers of a chip with this MAC address.
+    pub(crate) fn new(mac: [u8; 6]) -> Self {
+        Self { efuse: efuse(mac), ..Self::default() }
+    }
+
     /// Registers as after a reset.
     pub(crate) fn restart(&mut self) {
         *self = Self { efuse: self.efuse, ..Self::default() };
@@ -49,9 +54,7 @@ impl Dport {
         match offset {
             CACHE_CONTROL => self.cache,
             CACHE_SIZE => self.cache_size,
-            EFUSE..EFUSE_END => {
-                self.efuse.get(((offset - EFUSE) / 4) as usize).copied().unwrap_or(0)
-            }
+            EFUSE..EFUSE_END => self.efuse.get(((offset - EFUSE) / 4) as usize).copied().unwrap_or(0),
             _ => self.registers.read(offset),
         }
     }
@@ -118,7 +121,7 @@ impl Dport {
 }
 
 /// The four eFuse words of an ESP8266EX: the whole address, its vendor half in the last word.
-pub(crate) fn efuse(mac: [u8; 6]) -> [u32; 4] {
+fn efuse(mac: [u8; 6]) -> [u32; 4] {
     let [vendor_0, vendor_1, vendor_2, device_0, device_1, device_2] = mac;
     // Word 1 also selects one of two built-in vendor numbers, which counts only while word 3 has none.
     [

@@ -117,3 +117,6 @@ impl Machine {
         Ok(())
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -22,8 +22,6 @@ pub(crate) const GPIO: u32 = 0x6000_0300;
 pub(crate) const TIMERS: u32 = 0x6000_0600;
 /// RTC registers.
 pub(crate) const RTC: u32 = 0x6000_0700;
-/// Pin functions.
-pub(crate) const IOMUX: u32 = 0x6000_0800;
 /// Watchdog.
 pub(crate) const WATCHDOG: u32 = 0x6000_0900;
 /// UART1.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use espbroker_lx106::{Cpu, SpecialRegister, Stop};
 
-use crate::boot::Cause;
+use crate::boot::{Cause, Strap};
 use crate::machine::{Machine, Step, rom};
 
 /// Where the ROM's reset handler is: jumping to it starts the ROM anew.
@@ -17,6 +17,8 @@ const USER_CODE_DONE: u32 = 0x4000_1100;
 const STACK: u32 = 0x3FFF_FFF0;
 /// PS when the ROM starts code: exceptions at the user vector, no interrupt masked.
 const STARTED: u32 = 0x20;
+/// CCOMPARE0's interrupt.
+const TIMER_INTERRUPT: u32 = 1 << 6;
 /// Cycles after which the loop looks at supply and resets.
 const SLICE: u64 = 52_000;
 /// How far a busy CPU is looked ahead.
@@ -46,18 +48,21 @@ pub(super) enum Activity {
 }
 
 impl Machine {
+    /// A reset: the ROM has started and filled its data in RAM.
+    pub(crate) fn restart(&mut self, cause: Cause, strap: Strap) {
+        self.cpu = Cpu::reset();
+        self.bus.restart(cause, strap);
+        rom::prepare(self);
+    }
+
     /// Starts code at `now` as the boot ROM's `main` does.
     pub(crate) fn enter(&mut self, entry: u32, now: Duration) {
-        self.cpu = Cpu::reset();
-        self.bus.start_clock(now);
-        self.cpu.a = [0; 16];
-        if let [a0, a1, a2, ..] = &mut self.cpu.a {
-            (*a0, *a1, *a2) = (USER_CODE_DONE, STACK, entry);
-        }
+        self.bus.start_clock(self.cpu.cycles(), now);
+        let [a0, a1, a2, ..] = &mut self.cpu.a;
+        (*a0, *a1, *a2) = (USER_CODE_DONE, STACK, entry);
         self.cpu.pc = entry;
         self.cpu.set_special(SpecialRegister::Ps, STARTED);
         self.activity = Activity::Busy;
-        rom::prepare(self);
     }
 
     /// Runs until `to`, by a few cycles more.
@@ -80,16 +85,18 @@ impl Machine {
                 // The chip has no simulator to call, and the instruction does nothing.
                 Stop::Until | Stop::Simulator => self.activity = Activity::Busy,
                 Stop::Waiting => {
-                    let event = self.cpu.next_event();
+                    let event = self.next_interruption();
                     self.cpu.pass(event.min(until).saturating_sub(self.cpu.cycles()));
                     self.activity = Activity::Idle(event);
                 }
                 Stop::Spinning => {
-                    let event = self.cpu.next_event();
-                    self.cpu.skip(event.min(until));
-                    if event > until {
-                        self.activity = Activity::Idle(event);
-                        return Halt::Until;
+                    let event = self.next_interruption();
+                    if self.bus.reset.is_none() {
+                        self.cpu.skip(event.min(until));
+                        if event > until {
+                            self.activity = Activity::Idle(event);
+                            return Halt::Until;
+                        }
                     }
                 }
                 Stop::Native => {
@@ -119,7 +126,7 @@ impl Machine {
                 let now = self.cpu.cycles();
                 let poll = espbroker_lx106::Bus::poll(&mut self.bus, now);
                 self.cpu.latch_interrupts(poll.edges);
-                let event = self.bus.time.cycle_at(ready).min(poll.next).min(self.cpu.timer_due());
+                let event = self.bus.time.cycle_at(ready).min(self.next_interruption());
                 self.cpu.pass(event.min(until).saturating_sub(now).max(1));
                 self.activity = Activity::Idle(event);
             }
@@ -129,6 +136,12 @@ impl Machine {
             }
         }
         None
+    }
+
+    /// The cycle at which a CPU that waits is called for next, by a device or by its own timer if that is enabled.
+    fn next_interruption(&self) -> u64 {
+        let timer = self.cpu.special(SpecialRegister::Intenable) & TIMER_INTERRUPT != 0;
+        if timer { self.bus.due().min(self.cpu.timer_due()) } else { self.bus.due() }
     }
 
     /// When the CPU has something to do next; `None` when only the host can change that.

@@ -37,6 +37,8 @@ pub(crate) enum Event {
     OpenFailed(OpenFailure),
     /// CONNACK came.
     Connack(ConnectReturnCode),
+    /// CONNACK came, and there is no memory for the link.
+    NoMemory,
     /// SUBACK came.
     Suback {
         /// Subscriptions that it refuses.
@@ -164,6 +166,15 @@ impl Link {
                 None
             }
             Event::Connack(code) => self.connack(code, now),
+            Event::NoMemory => {
+                if !matches!(self.phase, Phase::Connecting { .. }) {
+                    return self.end(BridgeFailure::ProtocolViolated, now);
+                }
+                // The other broker has answered, so that the bridge bit is not to blame.
+                self.bit.answered();
+                self.fail(BridgeFailure::NotOpened, now);
+                Some(Step::Close)
+            }
             Event::Suback { refused } => {
                 self.refused_subscriptions = self.refused_subscriptions.saturating_add(refused);
                 self.heard(now)

@@ -15,7 +15,10 @@ use espbroker_mqtt::{
     QoS, Subscription, TopicFilter, TopicName, filter_covers, filter_matches, filters_overlap,
 };
 
-use crate::bridge::settings::{BridgeTopic, Direction};
+use crate::{
+    bridge::settings::{BridgeTopic, Direction},
+    room::{Need, Room},
+};
 
 /// The lines of one bridge. Takes the place of the [`BridgeTopic`]s, which are not needed any more.
 #[derive(Clone, Debug, Default)]
@@ -62,6 +65,12 @@ impl<'a> Mapped<'a> {
             ("", topic) | (topic, "") => Cow::Borrowed(topic),
             (prefix, rest) => Cow::Owned(format!("{prefix}{rest}")),
         }
+    }
+
+    /// The same; `None` if there is no memory for the copy.
+    pub(crate) fn topic_within(&self, room: &mut Room) -> Option<Cow<'a, str>> {
+        let is_copied = !self.prefix.is_empty() && !self.rest.is_empty();
+        (!is_copied || room.take(self.length(), Need::Service)).then(|| self.topic())
     }
 
     /// Bytes of the topic.

@@ -43,6 +43,9 @@ impl<A: Access> Broker<A> {
     /// Looks at the time for all bridges.
     pub(crate) fn run_bridges(&mut self, now: Instant) {
         for id in self.bridges.ids() {
+            if !self.outbox.has_place_for_end(&mut self.room) {
+                break;
+            }
             self.bridge_event(id, Event::Tick, now);
         }
     }
@@ -71,6 +74,11 @@ impl<A: Access> Broker<A> {
 
     pub(crate) fn bridge_connack(&mut self, connection: ConnectionId, connack: Connack, now: Instant) {
         let Some(Peer::Broker(id)) = self.find(connection).map(|connection| connection.peer) else { return };
+        if connack.return_code == ConnectReturnCode::Accepted && !self.room.has(Need::Growth) {
+            // A link takes some hundred bytes for itself, far less than growth leaves.
+            increment(&mut self.counters.no_memory);
+            return self.bridge_event(id, Event::NoMemory, now);
+        }
         if connack.return_code == ConnectReturnCode::Accepted
             && let Some(mut session) = self.bridges.get_mut(id).and_then(|bridge| bridge.session.take())
         {

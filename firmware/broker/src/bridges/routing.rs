@@ -15,7 +15,7 @@ use crate::{
     broker::Broker,
     counters::{add, increment},
     event::BridgeId,
-    message::{Message, OVERHEAD},
+    message::Message,
     room::Need,
     routing::{NoMemory, Origin, Post},
     time::Instant,
@@ -81,10 +81,13 @@ impl<A: Access> Broker<A> {
             }
             return Ok(());
         }
-        let mapped = bridge.map.incoming(publish.topic);
-        let Some((topic, qos)) = mapped.map(|mapped| (String::from(mapped.topic()), mapped.qos)) else {
-            return Ok(());
-        };
+        let Some(mapped) = bridge.map.incoming(publish.topic) else { return Ok(()) };
+        // Of the topic there is a copy meanwhile.
+        if !self.room.take(mapped.length(), Need::Service) {
+            add(&mut self.counters.messages_dropped, 1);
+            return Err(NoMemory);
+        }
+        let (topic, qos) = (String::from(mapped.topic()), mapped.qos);
         let Ok(topic) = TopicName::new(&topic) else { return Ok(()) };
         if !Message::fits(topic, publish.payload) {
             // Because of its new topic. It would come again over every link if it were not acknowledged.
@@ -120,11 +123,9 @@ impl<A: Access> Broker<A> {
                 add(&mut counters.messages_dropped, 1);
                 continue;
             }
-            let remote = mapped.topic();
-            let message = TopicName::new(&remote)
-                .ok()
-                .filter(|_| room.take(remote.len() + payload.len() + OVERHEAD + 9, Need::Service))
-                .and_then(|remote| Message::new(remote, payload));
+            let remote = mapped.topic_within(room);
+            let topic = remote.as_deref().and_then(|remote| TopicName::new(remote).ok());
+            let message = topic.and_then(|topic| Message::within(room, topic, payload));
             let Some(message) = message else {
                 add(&mut counters.messages_dropped, 1);
                 continue;

@@ -17,7 +17,7 @@ fn without_memory() -> Script {
     script.send(2, retained("t", b"1"));
     script.subscribe(1, &["+"]);
     script.expect(1, &[retained("t", b"1")]);
-    script.broker.set_free(10_060);
+    script.broker.set_free(10_372);
     script
 }
 

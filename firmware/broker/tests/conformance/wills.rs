@@ -80,7 +80,7 @@ fn every_end_that_the_broker_makes_publishes_the_will_once() {
         script.bytes(2, &encoded(&[Packet::Pingreq; 2000]));
     });
     client_ends(CloseReason::NoMemory, |script| {
-        script.broker.set_free(10_060);
+        script.broker.set_free(10_372);
         script.send(2, Packet::Publish(at_least_once("t", 1, &[0; 50])));
     });
     client_ends(CloseReason::NoLongerAllowed, |script| {

@@ -15,7 +15,7 @@ use crate::{
 /// What the chip's port tells the broker of its network.
 const NETWORK: Network = Network { window: 1_072, in_flight: 8_192, segment: 296 };
 
-fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         anonymous: Anonymous::Allowed,
         network: NETWORK,
@@ -27,7 +27,7 @@ fn settings() -> Settings {
 }
 
 /// A chip that measures its heap before it tells the broker anything.
-fn chip(settings: Settings) -> World {
+pub(crate) fn chip(settings: Settings) -> World {
     let platform = Platform {
         run: heap::count,
         before: |broker| broker.set_free(heap::free()),
@@ -48,7 +48,7 @@ fn id(value: u16) -> PacketId {
     PacketId::new(value).unwrap()
 }
 
-fn plain(client_id: &str) -> Connect<'_> {
+pub(crate) fn plain(client_id: &str) -> Connect<'_> {
     Connect {
         protocol: Protocol::Mqtt311,
         bridge: false,
@@ -65,11 +65,11 @@ fn persistent(client_id: &str) -> Connect<'_> {
     Connect { clean_session: false, ..plain(client_id) }
 }
 
-fn publish<'a>(topic: &'a str, payload: &'a [u8], delivery: Delivery) -> Packet<'a> {
+pub(crate) fn publish<'a>(topic: &'a str, payload: &'a [u8], delivery: Delivery) -> Packet<'a> {
     Packet::Publish(Publish { topic: TopicName::new(topic).unwrap(), payload, retain: false, delivery })
 }
 
-fn at_least_once(number: u16) -> Delivery {
+pub(crate) fn at_least_once(number: u16) -> Delivery {
     Delivery::AtLeastOnce { packet_id: id(number), duplicate: false }
 }
 
@@ -78,7 +78,7 @@ fn exactly_once(number: u16) -> Delivery {
 }
 
 /// Opens a connection and sends CONNECT; whether the client was let in.
-fn join(world: &mut World, connection: u16, transport: Transport, connect: Connect<'_>) -> bool {
+pub(crate) fn join(world: &mut World, connection: u16, transport: Transport, connect: Connect<'_>) -> bool {
     world.open(connection, transport);
     world.send(connection, &[Packet::Connect(connect)]);
     let accepted =
@@ -101,7 +101,7 @@ fn subscribe(world: &mut World, connection: u16, filters: &[String], qos: QoS) -
 }
 
 /// Ends every connection and forgets every session and retained message; nothing may be left.
-fn leave(mut world: World, start: usize) -> Counters {
+pub(crate) fn leave(mut world: World, start: usize) -> Counters {
     let connections: Vec<u16> = world.links.keys().copied().collect();
     connections.into_iter().for_each(|connection| world.lose(connection));
     // A client whose session is here is let in, whatever the memory.
@@ -131,7 +131,7 @@ fn leave(mut world: World, start: usize) -> Counters {
 }
 
 /// Takes memory down to the floor with messages of QoS 1 for a client that does not read.
-fn fill(world: &mut World) {
+pub(crate) fn fill(world: &mut World) {
     let sizes = [1_000, 300, 100, 30, 10, 0];
     assert!(join(world, 2_000, Transport::Tcp, plain("reader")));
     assert_eq!(subscribe(world, 2_000, &["fill".into()], QoS::AtLeastOnce), 1);
@@ -152,7 +152,7 @@ fn fill(world: &mut World) {
     assert!(heap::free() < FLOOR + FLOOR / 8, "{}", heap::free());
 }
 
-fn name(client: u16) -> String {
+pub(crate) fn name(client: u16) -> String {
     format!("client-{client:04}")
 }
 

@@ -58,38 +58,17 @@ pub(crate) fn workspace() -> PathBuf {
 ///
 /// When a tool is missing or the build fails.
 pub(crate) fn build(program: &str) -> Result<PathBuf, Failure> {
-    build_in(program, &scratch().join("lx106"))
-}
-
-/// As [`build`], with a target folder.
-///
-/// # Errors
-///
-/// As there.
-pub(crate) fn build_in(program: &str, target: &Path) -> Result<PathBuf, Failure> {
     let manifest = workspace().join(program).join("Cargo.toml");
     let text = fs::read_to_string(&manifest)
         .map_err(|error| format!("no program `{program}` ({}: {error})", manifest.display()))?;
     let Manifest { package, bin } = toml::from_str(&text)?;
     let binary = bin.into_iter().next().map_or_else(|| package.name.clone(), |binary| binary.name);
     let settings = package.metadata.and_then(|metadata| metadata.lx106).unwrap_or_default();
-    let toolchain = tools::toolchain()?;
-    let library = library::find(toolchain)?;
     tools::require(tools::GCC)?;
-
-    fs::create_dir_all(target)?;
-    let status = tools::rustup(toolchain, "cargo")
-        .current_dir(workspace())
-        .args(["build", "--release", "--quiet", "--locked", "--package", &package.name, "--bins"])
-        .args(["--target", "lx106.json", "-Zjson-target-spec"])
-        .args(["-Zbuild-std=core,alloc,compiler_builtins", "-Zbuild-std-features=compiler-builtins-mem"])
-        .arg("--target-dir")
-        .arg(fs::canonicalize(target)?)
-        // The one variable by which cargo takes the library from elsewhere than the toolchain.
-        .env("__CARGO_TESTS_ONLY_SRC_ROOT", &library)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(&settings, &library)?.join("\x1f"))
+    let target = target_folder()?;
+    let status = cargo("build", &settings, &target)?
+        .args(["--package", &package.name, "--bins"])
         .env("CARGO_TARGET_LX106_LINKER", env::current_exe()?)
-        .env("ESPBROKER_LWIP", lwip()?)
         .env(link::AS_LINKER, "1")
         .status()?;
     if !status.success() {
@@ -112,10 +91,63 @@ fn lwip() -> Result<PathBuf, Failure> {
     let text = process::run(
         Command::new("cargo").current_dir(workspace()).args(["metadata", "--format-version", "1", "--locked"]),
     )?;
-    let Packages { packages } = serde_json::from_str(&text)?;
+    // One line; cargo's own words come before it.
+    let line = text.lines().find(|line| line.starts_with('{')).unwrap_or_default();
+    let Packages { packages } = serde_json::from_str(line)?;
     let found = packages.into_iter().find(|package| package.name == "lwip");
     let manifest = found.ok_or("the lock file of firmware/lx106 has no package `lwip`")?.manifest_path;
     Ok(manifest.parent().map(Path::to_owned).unwrap_or_default())
+}
+
+/// Runs clippy over all programs, as they are compiled for the LX106 and, with their tests, for the host.
+///
+/// # Errors
+///
+/// When a tool is missing or clippy has something to say.
+pub(crate) fn clippy() -> Result<(), Failure> {
+    tools::require(tools::GCC)?;
+    let target = target_folder()?;
+    let mut here = tools::rustup(tools::toolchain()?, "cargo");
+    here.current_dir(workspace())
+        .args(["clippy", "--quiet", "--locked", "--all-targets", "--target-dir"])
+        .arg(&target);
+    for mut command in [cargo("clippy", &Settings::default(), &target)?, here] {
+        let status = command.args(["--workspace", "--", "-Dwarnings"]).status()?;
+        if !status.success() {
+            return Err(format!("clippy: {status}").into());
+        }
+    }
+    Ok(())
+}
+
+fn target_folder() -> Result<PathBuf, Failure> {
+    Ok(std::path::absolute(scratch())?.join("lx106"))
+}
+
+/// A command of cargo for the LX106, with the standard library compiled along.
+fn cargo(subcommand: &str, settings: &Settings, target: &Path) -> Result<Command, Failure> {
+    let toolchain = tools::toolchain()?;
+    let library = library::find(toolchain)?;
+    let mut command = tools::rustup(toolchain, "cargo");
+    command
+        .current_dir(workspace())
+        .args([
+            subcommand,
+            "--release",
+            "--quiet",
+            "--locked",
+            "--target",
+            "lx106.json",
+            "-Zjson-target-spec",
+        ])
+        .args(["-Zbuild-std=core,alloc,compiler_builtins", "-Zbuild-std-features=compiler-builtins-mem"])
+        .arg("--target-dir")
+        .arg(target)
+        // The one variable by which cargo takes the library from elsewhere than the toolchain.
+        .env("__CARGO_TESTS_ONLY_SRC_ROOT", &library)
+        .env("ESPBROKER_LWIP", lwip()?)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(settings, &library)?.join("\x1f"));
+    Ok(command)
 }
 
 /// Flags of rustc: assembly for the linker, and names in place of folders.

@@ -24,7 +24,7 @@ const VARIABLE: &str = "ESPBROKER_RUST_SRC";
 /// When there is none; says how to get it.
 pub(crate) fn find(toolchain: &str) -> Result<PathBuf, Failure> {
     if let Some(named) = std::env::var_os(VARIABLE).filter(|named| !named.is_empty()) {
-        let named = PathBuf::from(named);
+        let named = std::path::absolute(named)?;
         let folder = if named.is_file() { unpack(&named)? } else { named };
         return library_in(&folder)
             .ok_or_else(|| format!("{VARIABLE} names no `library/core`: {}", folder.display()).into());

@@ -6,8 +6,12 @@
 
 mod assembly;
 mod build;
+mod check;
+mod compare;
+mod elf;
 mod library;
 mod link;
+mod stub;
 mod tools;
 
 use clap::Subcommand;
@@ -21,6 +25,18 @@ pub(crate) enum Lx106 {
     Build {
         /// Its folder
         program: String,
+    },
+    /// Run the self-check on QEMU's LX106 and on the host, and compare
+    Check,
+    /// Run random instructions and the self-check on the interpreter and on QEMU's LX106, and compare
+    Compare(compare::Compare),
+    /// Lint the programs, as they are for the LX106 and for the host
+    Clippy,
+    /// Build the flasher stub and write stub.bin and its digest
+    Stub {
+        /// Compare with the files instead
+        #[arg(long)]
+        check: bool,
     },
 }
 
@@ -36,6 +52,11 @@ pub(crate) fn run(task: &Lx106) -> Result<(), Failure> {
             println!("{}", built.display());
             Ok(())
         }
+        Lx106::Check => check::run(),
+        Lx106::Compare(options) => compare::run(options),
+        Lx106::Clippy => build::clippy(),
+        Lx106::Stub { check: true } => stub::check(),
+        Lx106::Stub { check: false } => stub::write(),
     }
 }
 

@@ -11,6 +11,8 @@ const COMPILER: &str = "1.97.0-nightly (e50aa6fba 2026-05-19)";
 
 /// GNU compiler driver for the LX106: assembles and links.
 pub(crate) const GCC: &str = "xtensa-lx106-elf-gcc";
+/// Emulator.
+pub(crate) const QEMU: &str = "qemu-system-xtensa";
 
 /// Finds the compiler, as the toolchain's name for `rustup run`: by its date, or as an undated `nightly` of that date.
 ///

@@ -6,8 +6,9 @@
 //! Interrupts of level 1 end a [`wait`] and do nothing else; at all other times none is enabled.
 
 mod exception;
-#[cfg(feature = "heap")]
 mod heap;
+
+pub use heap::Heap;
 
 use core::{fmt, fmt::Write as _, panic::PanicInfo};
 

@@ -1,0 +1,119 @@
+//! [`Watched`]: a program beside a check, whose lines are waited for.
+
+use std::{
+    io::{BufRead as _, BufReader, Read},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::process::{self, Failure, missing};
+
+/// Longest wait for a line.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A program that runs, with the lines of both of its streams; killed when dropped.
+pub(crate) struct Watched {
+    name: String,
+    child: Child,
+    lines: Receiver<String>,
+    /// For the report of a failure.
+    seen: Vec<String>,
+}
+
+impl Watched {
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub(crate) fn start(command: &mut Command) -> Result<Self, Failure> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| missing(&program, &error))?;
+        let (sender, lines) = mpsc::channel();
+        read(child.stdout.take(), &sender);
+        read(child.stderr.take(), &sender);
+        Ok(Self { name: format!("{command:?}"), child, lines, seen: Vec::new() })
+    }
+
+    /// The first line that was not looked at and is `wanted`; those before are passed over.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come in 20 s, or the program ends without it.
+    pub(crate) fn line(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> Result<String, Failure> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    self.seen.push(line.clone());
+                    if wanted(&line) {
+                        return Ok(line);
+                    }
+                }
+                Err(ended) => {
+                    let how =
+                        if ended == RecvTimeoutError::Timeout { "says nothing of" } else { "ends before" };
+                    let seen = self.seen.join("\n");
+                    return Err(format!("`{}` {how} {what}, only:\n{seen}", self.name).into());
+                }
+            }
+        }
+    }
+
+    /// Lets the program end by itself, and returns whether it says that all went well.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be waited for.
+    pub(crate) fn end(mut self) -> Result<bool, Failure> {
+        Ok(self.child.wait()?.success())
+    }
+
+    /// Asks the program to end (SIGTERM) and waits for it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be asked.
+    pub(crate) fn stop(mut self) -> Result<(), Failure> {
+        process::run(Command::new("kill").arg(self.child.id().to_string()))?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Ends the program where it stands (SIGKILL).
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be waited for.
+    pub(crate) fn kill(mut self) -> Result<(), Failure> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        // Already gone is as good as killed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Passes the lines of a stream on, on a thread that ends with the stream.
+fn read(stream: Option<impl Read + Send + 'static>, sender: &Sender<String>) {
+    let Some(stream) = stream else { return };
+    let sender = sender.clone();
+    thread::spawn(move || {
+        for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+            if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                return;
+            }
+        }
+    });
+}
