@@ -162,6 +162,6 @@ unsafe extern "C" {
     pub(crate) fn wifi_get_macaddr(interface: u8, address: *mut [u8; 6]) -> bool;
     pub(crate) fn espconn_dns_setserver(number: u8, server: *const Address);
 
-    /// `c/abort.c`: raises an exception, which the SDK reports and answers with a restart.
+    /// `c/runtime.c`: raises an exception, which the SDK reports and answers with a restart.
     pub(crate) safe fn abort() -> !;
 }
