@@ -3,12 +3,17 @@
 //! Their argument is a number, never a pointer: that of a connection plus one, of a service, or of an attempt to open a
 //! connection. A number that nobody has any more finds nobody.
 
-use core::ffi::{c_char, c_void};
+use core::{
+    ffi::{c_char, c_void},
+    ptr,
+};
 
 use espbroker_node::ConnectionId;
 
 use crate::{
-    bindings::{Address, ERR_ABORTED, ERR_OK, Err, Pbuf, Pcb, pbuf_free, tcp_abort},
+    bindings::{
+        Address, ERR_ABORTED, ERR_OK, Err, Pbuf, Pcb, pbuf_free, tcp_abort, tcp_arg, tcp_close, tcp_recved,
+    },
     connection::forget,
     single::Single,
     sockets::Sockets,
@@ -76,6 +81,45 @@ pub(crate) extern "C" fn failed(argument: *mut c_void, _: Err) {
     let mut network = NETWORK.use_it();
     if let Some(connection) = connection(argument).and_then(|id| network.connection(id)) {
         connection.push_gone();
+    }
+}
+
+/// Ends a connection whose callbacks were taken away; resets it where there is no memory for that.
+pub(crate) fn close(pcb: *mut Pcb) -> Err {
+    // SAFETY: every caller has a connection that lwIP has as well, and no callback of it leads here any more.
+    // `tcp_close` with an error leaves it as it was.
+    if unsafe { tcp_close(pcb) } == ERR_OK {
+        return ERR_OK;
+    }
+    // SAFETY: as above.
+    unsafe { tcp_abort(pcb) };
+    ERR_ABORTED
+}
+
+/// The client of a connection that the device has left ends it, or still sends something, which nobody wants.
+pub(crate) extern "C" fn left(_: *mut c_void, pcb: *mut Pcb, pbuf: *mut Pbuf, _: Err) -> Err {
+    // SAFETY: null, or a chain that lwIP has given away.
+    if let Some(head) = unsafe { pbuf.as_ref() } {
+        // SAFETY: lwIP is in a callback of this connection.
+        unsafe {
+            tcp_recved(pcb, head.total_length);
+            pbuf_free(pbuf);
+        }
+        return ERR_OK;
+    }
+    forget(pcb);
+    close(pcb)
+}
+
+/// The client of a connection that the device has left does not end it. The argument is how often that may still be.
+pub(crate) extern "C" fn lingering(argument: *mut c_void, pcb: *mut Pcb) -> Err {
+    match argument.addr().checked_sub(1) {
+        Some(more) => {
+            // SAFETY: lwIP is in a callback of this connection.
+            unsafe { tcp_arg(pcb, ptr::without_provenance_mut(more)) };
+            ERR_OK
+        }
+        None => refuse(pcb),
     }
 }
 

@@ -9,8 +9,7 @@ use crate::{
     SEGMENT,
     bindings::{
         ERR_OK, PRIORITY_NORMAL, Pbuf, Pcb, WRITE_COPY, espbroker_pcb_set_up, pbuf_cat, pbuf_free, tcp_abort,
-        tcp_arg, tcp_close, tcp_err, tcp_output, tcp_poll, tcp_recv, tcp_recved, tcp_sent, tcp_setprio,
-        tcp_write,
+        tcp_arg, tcp_err, tcp_output, tcp_poll, tcp_recv, tcp_recved, tcp_sent, tcp_setprio, tcp_write,
     },
     callbacks,
 };
@@ -19,6 +18,9 @@ use crate::{
 const UNDER_WAY: u16 = 2 * SEGMENT;
 /// How often lwIP calls for a connection whose last write found no memory, in half seconds.
 const POLL: u8 = 1;
+
+/// How long a client may take to end a connection, in calls of lwIP's, half a second apart.
+const LINGER: usize = 4;
 
 /// One connection. Its `pcb` is null once lwIP has ended it.
 pub(crate) struct Connection {
@@ -197,17 +199,28 @@ impl Connection {
         }
     }
 
-    /// Ends the connection in order, after what lwIP takes at once; resets it where there is no memory for that.
+    /// Ends the connection, after what lwIP takes at once.
+    ///
+    /// The side that ends a TCP connection first keeps a block of it for minutes (TIME-WAIT, RFC 793). So a client gets
+    /// a moment to end it, as it must after its DISCONNECT; then the connection is reset.
     pub(crate) fn close(mut self) {
+        self.flush();
         // lwIP resets a connection that is closed while its window is not fully open.
         while self.take_received(&mut [0; 64]) > 0 {}
-        self.flush();
+        let ended = self.ended;
         let pcb = self.detach();
-        // SAFETY: lwIP has the connection, and no callback of it leads here any more. `tcp_close` with an error leaves
-        // the connection as it was.
-        if !pcb.is_null() && unsafe { tcp_close(pcb) } != ERR_OK {
-            // SAFETY: as above.
-            unsafe { tcp_abort(pcb) };
+        if pcb.is_null() {
+            return;
+        }
+        if ended {
+            callbacks::close(pcb);
+        } else {
+            // SAFETY: lwIP has the connection. None of these functions calls back.
+            unsafe {
+                tcp_arg(pcb, ptr::without_provenance_mut(LINGER));
+                tcp_recv(pcb, Some(callbacks::left));
+                tcp_poll(pcb, Some(callbacks::lingering), POLL);
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 //! through [`assembly`] and GNU `as`, and links that with GNU `ld`.
 
 mod assembly;
-mod build;
+pub(crate) mod build;
 mod check;
 mod chip;
 mod compare;
@@ -13,7 +13,7 @@ mod elf;
 mod library;
 mod link;
 mod stub;
-mod tools;
+pub(crate) mod tools;
 
 use clap::Subcommand;
 
