@@ -115,6 +115,8 @@ pub(crate) enum ConfigCommand {
     Read(ConfigReadArguments),
     /// Write new settings to a device; its firmware and the settings before stay in flash
     Write(Box<ConfigWriteArguments>),
+    /// Make the config partition as a file, without a device (it contains secrets)
+    Build(ConfigBuildArguments),
 }
 
 #[derive(Debug, Args)]
@@ -135,6 +137,15 @@ pub(crate) struct ConfigReadArguments {
     #[command(flatten)]
     pub(crate) loader: LoaderArguments,
     /// Where to save; must not exist yet
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigBuildArguments {
+    /// Settings in TOML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) settings: PathBuf,
+    /// Where to save: 8,192 bytes for offset 0x200000; must not exist yet
     pub(crate) file: PathBuf,
 }
 

@@ -4,6 +4,7 @@
 mod baseline;
 mod callgrind;
 mod cost;
+mod firmware;
 mod instructions;
 mod load;
 mod memory;
@@ -21,6 +22,8 @@ use crate::process::Failure;
 pub(crate) enum Bench {
     /// Measure the broker: instructions, memory, and throughput beside mosquitto
     Broker(Arguments),
+    /// Measure the device's LX106 build on the board that QEMU emulates
+    Firmware(firmware::Arguments),
     /// Be the load generator, print rows as JSON
     #[command(hide = true)]
     Load {
@@ -83,6 +86,7 @@ struct Report {
 pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
     match bench {
         Bench::Broker(arguments) => arguments.run(),
+        Bench::Firmware(arguments) => firmware::run(arguments),
         Bench::Load { quick } => {
             let rows = load::measure(effort(*quick))?;
             println!("{}", serde_json::to_string(&rows)?);
