@@ -64,6 +64,9 @@ pub(crate) enum Command {
     Restore(RestoreArguments),
     /// Erase one region of a device's flash, or all of it
     Erase(EraseArguments),
+    /// Build the firmware for a real ESP8266
+    #[command(subcommand)]
+    Firmware(FirmwareCommand),
     /// Run the device's broker on this computer, to try settings, topics and bridges without a board
     Broker(BrokerArguments),
     /// Run a virtual ESP8266 that any serial flashing tool can talk to
@@ -243,6 +246,29 @@ pub(crate) struct EraseArguments {
     /// Answer yes to questions
     #[arg(short, long)]
     pub(crate) yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FirmwareCommand {
+    /// Build the image that `setup --image` writes, with Espressif's NONOS SDK
+    ///
+    /// The SDK is Espressif's and does not come with this program:
+    /// https://github.com/espressif/ESP8266_NONOS_SDK. Needs a checkout of espbroker's source, Rust, and GCC for the
+    /// Xtensa LX106.
+    Build(FirmwareBuildArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FirmwareBuildArguments {
+    /// Espressif's NONOS SDK, version 3.0.4 or later
+    #[arg(long, value_name = "DIR", env = "ESP8266_NONOS_SDK")]
+    pub(crate) sdk: PathBuf,
+    /// A checkout of espbroker's source
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) source: PathBuf,
+    /// Where to write the image; must not exist yet
+    #[arg(long, value_name = "FILE", default_value = "espbroker-esp8266-4mb.bin")]
+    pub(crate) output: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn what_was_written_is_read_after_the_restart() {
         let mut record = Record::new();
-        write!(record, "{}:{}: {}", "src/node.rs", 12, "memory allocation of 536 bytes failed").unwrap();
+        write!(record, "src/node.rs:{}: memory allocation of {} bytes failed", 12, 536).unwrap();
         let read = Record::read(&record.words()).unwrap();
         assert_eq!(read.text(), "src/node.rs:12: memory allocation of 536 bytes failed");
     }
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_between_characters() {
         let mut record = Record::new();
-        write!(record, "{}{}", "x".repeat(TEXT - 1), "ä and more").unwrap();
+        write!(record, "{}ä and more", "x".repeat(TEXT - 1)).unwrap();
         assert_eq!(record.text(), "x".repeat(TEXT - 1));
     }
 

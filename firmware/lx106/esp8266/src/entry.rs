@@ -34,7 +34,7 @@ const HEAP_FLOOR: u32 = 10_000;
 /// The lowest of the three priorities that programs may have.
 const PRIORITY: u8 = 0;
 /// Messages that wait for the task; there is never more than one.
-const QUEUE: usize = 2;
+const QUEUE: u8 = 2;
 /// The longest rest: lwIP's callbacks take notes and wake nobody, and the serial port's queue of 128 bytes is full
 /// after 11 ms.
 const REST_MAX: Duration = Duration::from_millis(5);
@@ -70,8 +70,8 @@ static TABLE: [Partition; partitions::COUNT] = {
     table
 };
 
-static MESSAGES: Lasting<[Event; QUEUE]> =
-    Lasting(UnsafeCell::new([Event { signal: 0, parameter: 0 }; QUEUE]));
+static MESSAGES: Lasting<[Event; QUEUE as usize]> =
+    Lasting(UnsafeCell::new([Event { signal: 0, parameter: 0 }; QUEUE as usize]));
 static TIMER: Lasting<Timer> = Lasting(UnsafeCell::new(Timer { opaque: [0; 5] }));
 
 static DEVICE: Single<Option<Device<Board>>> = Single::new(None);
@@ -119,7 +119,7 @@ extern "C" fn user_init() {
     registers::unbound_tcp_connections();
     // SAFETY: both functions and both statics are there for ever; the timer is not armed yet.
     unsafe {
-        system_os_task(run, PRIORITY, MESSAGES.0.get().cast(), QUEUE as u8);
+        system_os_task(run, PRIORITY, MESSAGES.0.get().cast(), QUEUE);
         ets_timer_setfn(TIMER.0.get(), on_timer, ptr::null_mut());
         system_init_done_cb(start);
     }
