@@ -15,6 +15,7 @@ use crate::{
     log_in_guard::LogInGuard,
     outbox::Outbox,
     permission::Wish,
+    plain::Plain,
     retained::Retained,
     room::{Need, Room},
     routing::Origin,
@@ -206,6 +207,23 @@ impl<A: Access> Broker<A> {
 
     /// Takes the next bytes of the MQTT stream.
     pub(crate) fn stream(&mut self, id: ConnectionId, mut bytes: &[u8], now: Instant) {
+        if self.connections.get(id).is_some_and(Connection::takes_plain) {
+            let longest = usize::try_from(self.settings.packet_size).unwrap_or(usize::MAX);
+            while let Some((plain, rest)) =
+                Plain::split(bytes).filter(|(plain, _)| plain.packet.len() <= longest)
+            {
+                bytes = rest;
+                self.plain(id, &plain, now);
+            }
+        }
+        if !bytes.is_empty() {
+            self.packets(id, bytes, now);
+        }
+    }
+
+    /// Takes the next bytes of the MQTT stream, whatever they are.
+    #[inline(never)]
+    fn packets(&mut self, id: ConnectionId, mut bytes: &[u8], now: Instant) {
         let packet_size = self.settings.packet_size;
         while !bytes.is_empty() {
             let Self { connections, room, counters, .. } = self;
@@ -286,7 +304,7 @@ impl<A: Access> Broker<A> {
     fn sent(&mut self, id: ConnectionId, bytes: usize, now: Instant) {
         let Self { connections, outbox, .. } = self;
         if bytes > 0
-            && let Some(connection) = connections.next_mut(id)
+            && let Some(connection) = connections.get_mut(id)
         {
             outbox.sent(connection, bytes, now);
         }

@@ -40,6 +40,11 @@ impl Message {
         if room.take(length, Need::Service) { Self::new(topic, payload) } else { None }
     }
 
+    /// The same for one that came as the packet in which it is kept, no longer than a packet can be.
+    pub(crate) fn copy(room: &mut Room, packet: &[u8]) -> Option<Self> {
+        room.take(OVERHEAD + packet.len(), Need::Service).then(|| Self(packet.into()))
+    }
+
     /// Is it short enough, as every message from a client is. Over a bridge its topic may have become longer.
     pub(crate) const fn fits(topic: TopicName<'_>, payload: &[u8]) -> bool {
         // Of so long a packet the fixed header has four bytes, the topic's length two.
