@@ -42,20 +42,19 @@ impl Access for Everyone {
     }
 }
 
-/// A broker, and what the network has taken for each connection since it was last reported.
+/// A broker, and what the network has taken since that was last reported.
 struct World {
     broker: Broker<Everyone>,
-    taken: Vec<usize>,
+    taken: Vec<(ConnectionId, usize)>,
     /// Bytes that the network has taken in all.
-    total: u64,
+    total: usize,
     now: u64,
 }
 
 impl World {
     fn new() -> Self {
         let settings = Settings { anonymous: Anonymous::Allowed, ..Settings::default() };
-        let taken = (0..=CLIENTS).map(|_| 0).collect();
-        Self { broker: Broker::new(settings, Everyone), taken, total: 0, now: 0 }
+        Self { broker: Broker::new(settings, Everyone), taken: Vec::new(), total: 0, now: 0 }
     }
 
     fn join(&mut self, client: u16) -> Option<()> {
@@ -100,24 +99,17 @@ impl World {
         }
         self.broker.handle(Input::Received { connection: ConnectionId(client), bytes }, now);
         loop {
-            let mut worked = false;
             while let Some(output) = self.broker.poll_output() {
-                if let Output::Send { connection, bytes } = &output
-                    && let Some(taken) = self.taken.get_mut(usize::from(connection.0))
-                {
-                    *taken += bytes.len();
-                    worked = true;
+                if let Output::Send { connection, bytes } = &output {
+                    self.taken.push((*connection, bytes.len()));
                 }
             }
-            if !worked {
+            if self.taken.is_empty() {
                 return;
             }
-            for (connection, taken) in (0..).map(ConnectionId).zip(&mut self.taken) {
-                let bytes = core::mem::take(taken);
-                if bytes > 0 {
-                    self.total += bytes as u64;
-                    self.broker.handle(Input::Sent { connection, bytes }, now);
-                }
+            for (connection, bytes) in self.taken.drain(..) {
+                self.total += bytes;
+                self.broker.handle(Input::Sent { connection, bytes }, now);
             }
         }
     }
@@ -155,7 +147,7 @@ fn run(matches: u16, messages: u16) -> Option<u32> {
         world.send(CLIENTS, &message);
     }
     let spent = cycles().wrapping_sub(before.1);
-    let wanted = u64::from(matches) * u64::from(messages) * message.len() as u64;
+    let wanted = usize::from(matches) * usize::from(messages) * message.len();
     (world.total - before.0 == wanted).then_some(spent)
 }
 
