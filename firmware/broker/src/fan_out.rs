@@ -1,13 +1,17 @@
 //! [`FanOut`]: the way of a message to the subscribers that may have it as it is and at once, which nearly all may.
 
+use alloc::boxed::Box;
+
 use espbroker_mqtt::QoS;
 
 use crate::{
+    connection::Connection,
     counters::Counters,
-    outbox::Outbox,
+    outbox::{Outbox, Wave},
     room::Room,
     routing::{Draft, NoMemory},
-    subscriptions::HashedTopic,
+    session::Session,
+    subscriptions::{Found, HashedTopic},
     table::Table,
     time::Instant,
 };
@@ -38,26 +42,65 @@ impl FanOut<'_, '_> {
         first: usize,
     ) -> Result<Option<(usize, QoS)>, NoMemory> {
         let Self { connections, outbox, room, counters, draft, qos, now } = self;
-        let mut recipients = 0;
-        let mut met = None;
-        for (place, connection) in connections.from(first) {
+        let mut wave = outbox.begin_fan_out(draft.length(), *now);
+        let mut next = first;
+        let met = loop {
+            next += run(connections.from(next), outbox, &mut wave, topic, *qos);
+            let Some(connection) = connections.at(next) else { break None };
+            let place = next;
+            next += 1;
             let Some(session) = connection.session.as_deref() else { continue };
-            let Some(granted) = session.subscriptions.matches(topic) else { continue };
+            let Some(granted) = session.subscriptions.compare(topic) else { continue };
             let qos = granted.min(*qos);
-            let at_once = qos == QoS::AtMostOnce
-                && session.is_ordinary()
-                && session.is_idle()
-                && connection.websocket.is_none();
-            if at_once && outbox.fan_out(connection, draft.message(room, counters)?.length(), *now) {
-                recipients += 1;
-            } else {
-                met = Some((place, qos));
-                break;
+            let at_once = qos == QoS::AtMostOnce && session.is_idle() && is_ordinary(connection, session);
+            if !at_once || !outbox.fan_out(&mut wave, connection) {
+                break Some((place, qos));
             }
+        };
+        if !outbox.has_fanned_out(&wave) {
+            return Ok(met);
         }
-        if let Some(message) = draft.made.as_ref().filter(|_| recipients > 0) {
-            outbox.finish_fan_out(message, recipients, counters, *now);
+        match draft.message(room, counters) {
+            Ok(message) => outbox.finish_fan_out(&wave, message, counters),
+            Err(error) => {
+                outbox.give_up_fan_out(&wave, connections);
+                return Err(error);
+            }
         }
         Ok(met)
     }
+}
+
+/// Gives a message to all of these connections whose turn is easily told. Returns how many that is, the rest not looked at.
+///
+/// Where a message spends most of its time. It calls nothing, so that all it needs stays in registers.
+#[inline(never)]
+fn run(
+    connections: &mut [Box<Connection>],
+    outbox: &mut Outbox,
+    wave: &mut Wave,
+    topic: &HashedTopic<'_>,
+    qos: QoS,
+) -> usize {
+    for (place, connection) in connections.iter_mut().enumerate() {
+        let Some(session) = connection.session.as_deref() else { continue };
+        let granted = match session.subscriptions.look_up(topic) {
+            Found::Nothing => continue,
+            Found::Granted(granted) => granted,
+            Found::Perhaps => return place,
+        };
+        let at_once = (qos == QoS::AtMostOnce || granted == QoS::AtMostOnce)
+            && session.traffic.is_none()
+            && is_ordinary(connection, session);
+        if !at_once || !outbox.fan_out(wave, connection) {
+            return place;
+        }
+    }
+    connections.len()
+}
+
+/// May the client get every message as it is.
+#[inline]
+fn is_ordinary(connection: &Connection, session: &Session) -> bool {
+    session.is_ordinary() && connection.websocket.is_none()
 }

@@ -119,7 +119,7 @@ impl<A: Access> Broker<A> {
         let Plain { packet, topic, payload } = *plain;
         let content = Content { topic, payload, packet: Some(packet) };
         // Without memory it is dropped and counted, as any message of QoS 0.
-        let _ = self.route_content(content, QoS::AtMostOnce, Retain::Live, Origin::Client(id), now);
+        let _ = self.route_content(&content, QoS::AtMostOnce, Retain::Live, Origin::Client(id), now);
         self.pump(now);
     }
 
@@ -137,18 +137,18 @@ impl<A: Access> Broker<A> {
         origin: Origin,
         now: Instant,
     ) -> Result<(), NoMemory> {
-        self.route_content(Content { topic, payload, packet: None }, qos, retain, origin, now)
+        self.route_content(&Content { topic, payload, packet: None }, qos, retain, origin, now)
     }
 
     fn route_content(
         &mut self,
-        content: Content<'_>,
+        content: &Content<'_>,
         qos: QoS,
         retain: Retain,
         origin: Origin,
         now: Instant,
     ) -> Result<(), NoMemory> {
-        let Content { topic, payload, .. } = content;
+        let Content { topic, payload, .. } = *content;
         let passage = self.passage(topic, payload, origin, now);
         if passage == Passage::Ends {
             return Ok(());
@@ -175,7 +175,7 @@ impl<A: Access> Broker<A> {
             let mut fan_out = FanOut { connections, outbox, room, counters, draft, qos, now };
             let Some((place, qos)) = fan_out.go_on(&hashed, first)? else { break };
             first = place + 1;
-            let Some((_, connection)) = connections.from(place).next() else { break };
+            let Some(connection) = connections.at(place) else { break };
             let Some(session) = connection.session.as_deref() else { continue };
             if session.restricted && !session.subject(access).may(Wish::Read, topic.as_str().as_bytes()) {
                 continue;
@@ -191,7 +191,7 @@ impl<A: Access> Broker<A> {
         }
         if qos != QoS::AtMostOnce {
             for session in away.iter_mut() {
-                let granted = session.subscriptions.matches(&hashed);
+                let granted = session.subscriptions.compare(&hashed);
                 let Some(granted) = granted.filter(|granted| *granted != QoS::AtMostOnce) else { continue };
                 if session.is_bridge && passage == Passage::Stays {
                     continue;
@@ -217,7 +217,6 @@ impl<A: Access> Broker<A> {
 }
 
 /// What a message says.
-#[derive(Clone, Copy)]
 struct Content<'a> {
     topic: TopicName<'a>,
     payload: &'a [u8],
@@ -227,11 +226,19 @@ struct Content<'a> {
 
 /// A message that is made for the first one who takes it; often nobody does.
 pub(crate) struct Draft<'a> {
-    content: Content<'a>,
+    content: &'a Content<'a>,
     pub(crate) made: Option<Message>,
 }
 
 impl Draft<'_> {
+    /// Bytes of the packet that it is kept as.
+    pub(crate) fn length(&self) -> usize {
+        match *self.content {
+            Content { packet: Some(packet), .. } => packet.len(),
+            Content { topic, payload, packet: None } => Message::length_of(topic, payload),
+        }
+    }
+
     /// # Errors
     /// There is no memory for it, which is counted.
     #[inline]
@@ -245,7 +252,7 @@ impl Draft<'_> {
     /// The rare part of [`Draft::message`].
     #[inline(never)]
     fn make(&mut self, room: &mut Room, counters: &mut Counters) -> Result<&Message, NoMemory> {
-        let message = match self.content {
+        let message = match *self.content {
             Content { packet: Some(packet), .. } => Message::copy(room, packet),
             Content { topic, payload, packet: None } => Message::within(room, topic, payload),
         };

@@ -2,7 +2,7 @@
 //!
 //! All of it is words, because the chip has to put together from single bytes whatever may lie across two of them. First
 //! come the keys of all filters, a word each: the hash of a filter without wildcard, or [`ANY`] for one with (16 bits),
-//! the number of the word where the filter begins (14), the QoS granted (2). Then the filters in the same order, each
+//! the number of words of all filters before it (14), the QoS granted (2). Then the filters in the same order, each
 //! filled up to whole words with zeros, which no filter has in it (MQTT 3.1.1 §1.5.3). A message passes by almost every
 //! session after looking at one bit for its hash, and by almost every filter after looking at its key; five subscriptions
 //! to topics of 20 bytes take 120 bytes.
@@ -35,29 +35,21 @@ pub(crate) struct HashedTopic<'a> {
 }
 
 impl<'a> HashedTopic<'a> {
+    #[inline(never)]
     pub(crate) fn new(topic: TopicName<'a>) -> Self {
         let text = topic.as_str().as_bytes();
-        let mut head = [0; HEAD];
-        head.iter_mut().zip(words(text)).for_each(|(place, word)| *place = word);
-        let length = text.len().div_ceil(WORD);
-        let hash = match head.get(..length) {
+        let mut hashed = Self { text, head: [0; HEAD], length: text.len().div_ceil(WORD), hash: 0, bit: 0 };
+        hashed.head.iter_mut().zip(words(text)).for_each(|(place, word)| *place = word);
+        hashed.hash = match hashed.head.get(..hashed.length) {
             Some(whole) => hash(whole.iter().copied()),
             None => hash(words(text)),
         };
-        Self { text, head, length, hash, bit: bit(hash) }
+        hashed.bit = bit(hashed.hash);
+        hashed
     }
 
     /// Is the topic this filter, which has no wildcard.
-    #[inline]
     fn is(&self, filter: &[u32]) -> bool {
-        filter.len() == self.length
-            && filter.iter().zip(&self.head).all(|(a, b)| a == b)
-            && (self.length <= HEAD || self.is_all_of(filter))
-    }
-
-    /// The same for a long one.
-    #[inline(never)]
-    fn is_all_of(&self, filter: &[u32]) -> bool {
         words(self.text).eq(filter.iter().copied())
     }
 }
@@ -119,6 +111,22 @@ pub(crate) struct Subscriptions {
     wildcards: u16,
 }
 
+/// Where the filter with this number begins and ends.
+#[inline]
+fn bounds(keys: &[u32], filters: &[u32], number: usize) -> Option<(usize, usize)> {
+    let end = keys.get(number + 1).map_or(filters.len(), |next| start(*next));
+    keys.get(number).map(|key| (start(*key), end))
+}
+
+/// What came of a quick look.
+#[derive(Clone, Copy)]
+pub(crate) enum Found {
+    Nothing,
+    Granted(QoS),
+    /// Only comparing with all filters can tell.
+    Perhaps,
+}
+
 /// The key of a filter that begins at the word `start`, of which there are few enough.
 fn key(hash: u16, start: usize, qos: QoS) -> u32 {
     let start = u32::try_from(start).unwrap_or(0) & START;
@@ -143,21 +151,16 @@ fn granted(key: u32) -> QoS {
 }
 
 impl Subscriptions {
+    /// Keys and filters.
     #[inline]
-    fn keys(&self) -> &[u32] {
-        self.words.get(..usize::from(self.count)).unwrap_or_default()
-    }
-
-    /// Where the filter with this number begins; behind the last one, where that ends.
-    #[inline]
-    fn start(&self, number: usize) -> usize {
-        self.keys().get(number).map_or(self.words.len(), |key| start(*key))
+    fn parts(&self) -> (&[u32], &[u32]) {
+        self.words.split_at_checked(usize::from(self.count)).unwrap_or_default()
     }
 
     /// The filter with this number.
-    #[inline]
     fn filter(&self, number: usize) -> &[u32] {
-        self.words.get(self.start(number)..self.start(number + 1)).unwrap_or_default()
+        let (keys, filters) = self.parts();
+        bounds(keys, filters, number).and_then(|(start, end)| filters.get(start..end)).unwrap_or_default()
     }
 
     /// The number of exactly this filter.
@@ -166,11 +169,12 @@ impl Subscriptions {
         (0..usize::from(self.count)).find(|number| words(text).eq(self.filter(*number).iter().copied()))
     }
 
-    /// Changes where filters begin, from the one with this number on.
-    fn move_starts(&mut self, first: usize, moved: impl Fn(usize) -> usize) {
+    /// Lets the filters from the one with this number on begin so many words earlier.
+    fn move_starts(&mut self, first: usize, earlier: usize) {
         for place in self.words.get_mut(first..usize::from(self.count)).unwrap_or_default() {
             let [.., low, high] = place.to_le_bytes();
-            *place = key(u16::from_le_bytes([low, high]), moved(start(*place)), granted(*place));
+            let start = start(*place).saturating_sub(earlier);
+            *place = key(u16::from_le_bytes([low, high]), start, granted(*place));
         }
     }
 
@@ -210,8 +214,7 @@ impl Subscriptions {
         let text = filter.as_str().as_bytes();
         let hash = if filter.has_wildcard() { ANY } else { hash(words(text)) };
         self.words.reserve_exact(Self::growth(text.len()) / WORD);
-        self.move_starts(0, |start| start + 1);
-        self.words.insert(usize::from(self.count), key(hash, self.words.len() + 1, qos));
+        self.words.insert(usize::from(self.count), key(hash, self.parts().1.len(), qos));
         self.words.extend(words(text));
         self.count += 1;
         self.wildcards += u16::from(filter.has_wildcard());
@@ -226,10 +229,11 @@ impl Subscriptions {
     /// Removes a filter, if it is there.
     pub(crate) fn remove(&mut self, filter: TopicFilter<'_>) {
         let Some(number) = self.find(filter) else { return };
-        let (start, end) = (self.start(number), self.start(number + 1));
-        self.move_starts(0, |start| start.saturating_sub(1));
-        self.move_starts(number + 1, |moved| moved.saturating_sub(end - start));
-        self.words.drain(start..end);
+        let (keys, filters) = self.parts();
+        let Some((start, end)) = bounds(keys, filters, number) else { return };
+        let before = keys.len();
+        self.move_starts(number + 1, end - start);
+        self.words.drain(before + start..before + end);
         self.words.remove(number);
         self.count -= 1;
         self.wildcards -= u16::from(filter.has_wildcard());
@@ -240,28 +244,49 @@ impl Subscriptions {
     }
 
     /// The highest QoS of the filters that match; `None` when none does.
-    #[inline]
-    pub(crate) fn matches(&self, topic: &HashedTopic<'_>) -> Option<QoS> {
-        if self.bits & topic.bit == 0 { None } else { self.compare(topic) }
-    }
-
-    #[inline(never)]
-    fn compare(&self, topic: &HashedTopic<'_>) -> Option<QoS> {
-        if self.wildcards == 0 {
-            // Nearly all keys are passed by, so this loop does nothing else. There is one entry for a filter.
-            let number = self.keys().iter().position(|key| key >> 16 == u32::from(topic.hash))?;
-            if topic.is(self.filter(number)) {
-                return self.keys().get(number).map(|key| granted(*key));
-            }
+    #[cfg(test)]
+    fn matches(&self, topic: &HashedTopic<'_>) -> Option<QoS> {
+        match self.look_up(topic) {
+            Found::Nothing => None,
+            Found::Granted(qos) => Some(qos),
+            Found::Perhaps => self.compare(topic),
         }
-        self.compare_all(topic)
     }
 
-    /// Compares a topic with all filters.
+    /// Looks for the one filter that a topic can match when none has a wildcard.
+    #[inline]
+    pub(crate) fn look_up(&self, topic: &HashedTopic<'_>) -> Found {
+        if self.bits & topic.bit == 0 {
+            return Found::Nothing;
+        }
+        if self.wildcards != 0 {
+            return Found::Perhaps;
+        }
+        let (mut keys, filters) = self.parts();
+        // Nearly all keys are passed by, so this loop does nothing else.
+        let key = loop {
+            let [key, others @ ..] = keys else { return Found::Nothing };
+            keys = others;
+            if key >> 16 == u32::from(topic.hash) {
+                break *key;
+            }
+        };
+        let (start, end) = (start(key), keys.first().map_or(filters.len(), |next| start(*next)));
+        if end == start + topic.length
+            && let (Some(filter), Some(head)) = (filters.get(start..), topic.head.get(..topic.length))
+            && filter.iter().zip(head).all(|(a, b)| a == b)
+        {
+            Found::Granted(granted(key))
+        } else {
+            Found::Perhaps
+        }
+    }
+
+    /// Compares a topic with all filters. The highest QoS of those that match; `None` when none does.
     #[inline(never)]
-    fn compare_all(&self, topic: &HashedTopic<'_>) -> Option<QoS> {
+    pub(crate) fn compare(&self, topic: &HashedTopic<'_>) -> Option<QoS> {
         let mut highest = None;
-        for (number, key) in self.keys().iter().enumerate() {
+        for (number, key) in self.parts().0.iter().enumerate() {
             let hash = key >> 16;
             let matches = if hash == u32::from(ANY) {
                 filter_bytes_match(Text { words: self.filter(number).iter(), word: 0 }, topic.text)

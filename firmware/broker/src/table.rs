@@ -28,17 +28,23 @@ impl Table {
         Self { entries: Vec::with_capacity(connections), notes: [const { Cell::new(0) }; NOTES] }
     }
 
+    /// Where the connection was the last time, perhaps.
     #[inline]
+    fn noted(&self, id: ConnectionId) -> usize {
+        self.notes.get(usize::from(id.0) % NOTES).map_or(0, |note| usize::from(note.get()))
+    }
+
     fn position(&self, id: ConnectionId) -> Option<usize> {
-        let noted = self.notes.get(usize::from(id.0) % NOTES).map_or(0, |note| usize::from(note.get()));
+        let noted = self.noted(id);
         if self.entries.get(noted).is_some_and(|known| known.id == id) {
-            return Some(noted);
+            Some(noted)
+        } else {
+            self.search(id)
         }
-        self.search(id)
     }
 
     #[inline(never)]
-    fn search(&self, id: ConnectionId) -> Option<usize> {
+    pub(crate) fn search(&self, id: ConnectionId) -> Option<usize> {
         let position = self.entries.iter().position(|connection| connection.id == id)?;
         if let (Some(note), Ok(place)) = (self.notes.get(usize::from(id.0) % NOTES), u8::try_from(position)) {
             note.set(place);
@@ -50,17 +56,28 @@ impl Table {
         self.entries.get(self.position(id)?).map(Box::as_ref)
     }
 
-    #[inline]
     pub(crate) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
         let position = self.position(id)?;
         self.entries.get_mut(position).map(Box::as_mut)
     }
 
-    /// The connections from the one at `first` on, with their places.
-    pub(crate) fn from(&mut self, first: usize) -> impl Iterator<Item = (usize, &mut Connection)> {
-        (first..)
-            .zip(self.entries.get_mut(first..).unwrap_or_default())
-            .map(|(place, entry)| (place, &mut **entry))
+    /// The connection, if it is where it was the last time.
+    #[inline]
+    pub(crate) fn noted_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        let noted = self.noted(id);
+        self.entries.get_mut(noted).map(Box::as_mut).filter(|known| known.id == id)
+    }
+
+    /// The connection at this place.
+    #[inline]
+    pub(crate) fn at(&mut self, place: usize) -> Option<&mut Connection> {
+        self.entries.get_mut(place).map(Box::as_mut)
+    }
+
+    /// The connections from the one at this place on.
+    #[inline]
+    pub(crate) fn from(&mut self, place: usize) -> &mut [Box<Connection>] {
+        self.entries.get_mut(place..).unwrap_or_default()
     }
 
     pub(crate) fn push(&mut self, connection: Connection) {
