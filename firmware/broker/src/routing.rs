@@ -17,7 +17,7 @@ use crate::{
     room::{Need, Room},
     session::Session,
     settings::{Settings, UNRELEASED_MESSAGES},
-    subscriptions::HashedTopic,
+    subscriptions::{HashedTopic, Scratch},
     time::Instant,
     traffic::{Retain, Traffic, Waiting},
 };
@@ -168,7 +168,8 @@ impl<A: Access> Broker<A> {
                 increment(&mut counters.retained_refused);
             }
         }
-        let hashed = HashedTopic::new(topic);
+        let mut scratch = Scratch::default();
+        let hashed = HashedTopic::new(topic, &mut scratch);
         let mut first = 0;
         loop {
             let draft = &mut draft;

@@ -20,32 +20,30 @@ const START: u32 = 0x3fff;
 const START_SHIFT: u32 = 2;
 /// Bits of a key that are the QoS granted.
 const QOS: u32 = 3;
-/// Words of a topic that are kept at hand while it is compared: longer ones are rare.
+/// Words of the longest topic that is compared by words: longer ones are rare.
 const HEAD: usize = 12;
+
+/// Where the words of a topic are put together.
+pub(crate) type Scratch = [u32; HEAD];
 
 /// A topic name with its hash, computed once for a message.
 pub(crate) struct HashedTopic<'a> {
     text: &'a [u8],
-    /// The first words of the text.
-    head: [u32; HEAD],
-    /// Words of the whole text.
-    length: usize,
+    /// The words of the text; none if they are too many.
+    words: &'a [u32],
     hash: u16,
     bit: u32,
 }
 
 impl<'a> HashedTopic<'a> {
-    #[inline(never)]
-    pub(crate) fn new(topic: TopicName<'a>) -> Self {
+    pub(crate) fn new(topic: TopicName<'a>, scratch: &'a mut Scratch) -> Self {
         let text = topic.as_str().as_bytes();
-        let mut hashed = Self { text, head: [0; HEAD], length: text.len().div_ceil(WORD), hash: 0, bit: 0 };
-        hashed.head.iter_mut().zip(words(text)).for_each(|(place, word)| *place = word);
-        hashed.hash = match hashed.head.get(..hashed.length) {
-            Some(whole) => hash(whole.iter().copied()),
-            None => hash(words(text)),
+        scratch.iter_mut().zip(words(text)).for_each(|(place, word)| *place = word);
+        let (words, hash) = match scratch.get(..text.len().div_ceil(WORD)) {
+            Some(whole) => (whole, hash(whole.iter().copied())),
+            None => (Default::default(), hash(words(text))),
         };
-        hashed.bit = bit(hashed.hash);
-        hashed
+        Self { text, words, hash, bit: bit(hash) }
     }
 
     /// Is the topic this filter, which has no wildcard.
@@ -272,9 +270,10 @@ impl Subscriptions {
             }
         };
         let (start, end) = (start(key), keys.first().map_or(filters.len(), |next| start(*next)));
-        if end == start + topic.length
-            && let (Some(filter), Some(head)) = (filters.get(start..), topic.head.get(..topic.length))
-            && filter.iter().zip(head).all(|(a, b)| a == b)
+        // No filter has no words.
+        if end == start + topic.words.len()
+            && let Some(filter) = filters.get(start..)
+            && filter.iter().zip(topic.words).all(|(a, b)| a == b)
         {
             Found::Granted(granted(key))
         } else {
@@ -358,7 +357,7 @@ mod tests {
             let topic = TopicName::new(&topic).unwrap();
             let matching = map.iter().filter(|(text, _)| TopicFilter::new(text).unwrap().matches(topic));
             prop_assert_eq!(
-                packed.matches(&HashedTopic::new(topic)),
+                packed.matches(&HashedTopic::new(topic, &mut [0; HEAD])),
                 matching.map(|(_, qos)| *qos).max()
             );
             if map.is_empty() {
