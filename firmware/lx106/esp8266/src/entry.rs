@@ -35,8 +35,7 @@ const HEAP_FLOOR: u32 = 10_000;
 const PRIORITY: u8 = 0;
 /// Messages that wait for the task; there is never more than one.
 const QUEUE: u8 = 2;
-/// The longest rest: lwIP's callbacks take notes and wake nobody, and the serial port's queue of 128 bytes is full
-/// after 11 ms.
+/// The longest rest: the serial port's queue of 128 bytes is full after 11 ms.
 const REST_MAX: Duration = Duration::from_millis(5);
 
 /// `esp_init_data_default`: 128 bytes of radio settings, put into the image when it is linked with the SDK.
@@ -141,6 +140,7 @@ extern "C" fn start() {
     };
     let device = Device::boot(Board::new(), Flash, info);
     *DEVICE.use_it() = Some(device);
+    espbroker_lwip::wake_by(wake);
     wake();
 }
 

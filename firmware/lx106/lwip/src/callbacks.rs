@@ -22,6 +22,22 @@ use crate::{
 /// All connections, ports and attempts.
 pub(crate) static NETWORK: Single<Sockets> = Single::new(Sockets::new());
 
+/// What the board has asked to be called with news.
+static WAKE: Single<Option<fn()>> = Single::new(None);
+
+/// Has `wake` called, from within lwIP's callbacks, whenever [`Device::turn`](crate::Device::turn) has something to
+/// carry. A board that goes round anyway needs none.
+pub fn wake_by(wake: fn()) {
+    *WAKE.use_it() = Some(wake);
+}
+
+fn wake() {
+    let wake = *WAKE.use_it();
+    if let Some(wake) = wake {
+        wake();
+    }
+}
+
 fn connection(argument: *mut c_void) -> Option<ConnectionId> {
     u16::try_from(argument.addr().checked_sub(1)?).ok().map(ConnectionId)
 }
@@ -40,7 +56,9 @@ pub(crate) extern "C" fn accepted(argument: *mut c_void, pcb: *mut Pcb, error: E
     if pcb.is_null() || error != ERR_OK {
         return ERR_OK;
     }
-    if NETWORK.use_it().accept(argument.addr(), pcb) { ERR_OK } else { refuse(pcb) }
+    let taken = NETWORK.use_it().accept(argument.addr(), pcb);
+    wake();
+    if taken { ERR_OK } else { refuse(pcb) }
 }
 
 /// Bytes came in, or with no `pbuf` the end of them.
@@ -55,6 +73,8 @@ pub(crate) extern "C" fn received(argument: *mut c_void, _: *mut Pcb, pbuf: *mut
             unsafe { pbuf_free(pbuf) };
         }
     }
+    drop(network);
+    wake();
     ERR_OK
 }
 
@@ -64,6 +84,8 @@ pub(crate) extern "C" fn sent(argument: *mut c_void, _: *mut Pcb, length: u16) -
     if let Some(connection) = connection(argument).and_then(|id| network.connection(id)) {
         connection.push_acknowledged(length);
     }
+    drop(network);
+    wake();
     ERR_OK
 }
 
@@ -82,6 +104,8 @@ pub(crate) extern "C" fn failed(argument: *mut c_void, _: Err) {
     if let Some(connection) = connection(argument).and_then(|id| network.connection(id)) {
         connection.push_gone();
     }
+    drop(network);
+    wake();
 }
 
 /// Ends a connection whose callbacks were taken away; resets it where there is no memory for that.
@@ -128,14 +152,18 @@ pub(crate) extern "C" fn found(_: *const c_char, address: *const Address, argume
     // SAFETY: null, or lwIP's own copy, valid during the call.
     let address = unsafe { address.as_ref() }.copied();
     NETWORK.use_it().openings.found(argument.addr(), address);
+    wake();
 }
 
 /// A connection that was asked for is there. The argument is the attempt's number.
 pub(crate) extern "C" fn connected(argument: *mut c_void, pcb: *mut Pcb, _: Err) -> Err {
-    if NETWORK.use_it().connected(argument.addr(), pcb) { ERR_OK } else { refuse(pcb) }
+    let taken = NETWORK.use_it().connected(argument.addr(), pcb);
+    wake();
+    if taken { ERR_OK } else { refuse(pcb) }
 }
 
 /// A connection that was asked for is refused, or does not answer. The argument is the attempt's number.
 pub(crate) extern "C" fn not_connected(argument: *mut c_void, error: Err) {
     NETWORK.use_it().openings.failed(argument.addr(), error);
+    wake();
 }

@@ -179,11 +179,12 @@ impl Connection {
             if length == 0 && !rest.is_empty() {
                 break;
             }
-            // SAFETY: lwIP still has the connection, and copies the bytes before it returns. It does not call back.
-            if length > 0
-                && unsafe { tcp_write(self.pcb, part.as_ptr().cast(), length, WRITE_COPY) } != ERR_OK
-            {
-                break;
+            if length > 0 {
+                // SAFETY: lwIP still has the connection, and copies the bytes before it returns. It does not call back.
+                let error = unsafe { tcp_write(self.pcb, part.as_ptr().cast(), length, WRITE_COPY) };
+                if error != ERR_OK {
+                    break;
+                }
             }
             wrote |= length > 0;
             self.under_way += length;

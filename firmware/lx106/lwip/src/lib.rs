@@ -33,6 +33,7 @@ mod openings;
 mod single;
 mod sockets;
 
+pub use callbacks::wake_by;
 pub use device::{Device, Platform};
 
 use espbroker_node::Network;

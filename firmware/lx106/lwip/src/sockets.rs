@@ -63,9 +63,9 @@ impl Sockets {
     }
 
     /// Takes over a port that [`listen`] has opened.
-    pub(crate) fn add_listener(&mut self, service: Service, listener: Listener) {
+    pub(crate) fn add_listener(&mut self, service: Service, Listener(listener): Listener) {
         if let Some(slot) = self.listeners.get_mut(index(service)) {
-            *slot = Some(listener.0);
+            *slot = Some(listener);
         }
     }
 
