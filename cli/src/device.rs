@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use espbroker_flasher::{BAUD_LADDER, FAST_RATES, Stub, StubStart};
 use espbroker_flasher::{
     FlasherError, Loader, Session,
     cancel::Cancel,
@@ -10,13 +11,13 @@ use espbroker_flasher::{
     identify::DeviceInfo,
     ports::{self, Likelihood, PortInfo},
     reset::Wiring,
-    stub::{BAUD_LADDER, Stub},
-    transport::{self, Transport},
+    transport::{self, RFC2217_PREFIX, Transport},
 };
 use espbroker_virtual_device::VirtualDevice;
 
 use crate::{
-    arguments::{DeviceArguments, LoaderArguments, Reset},
+    adapters::{self, Adapters},
+    arguments::{DeviceArguments, LoaderArguments, Reset, StubChoice},
     failure::Failure,
     hex::to_hex,
     narrator::Narrator,
@@ -95,6 +96,17 @@ impl Device {
         }
     }
 
+    /// What the adapter is known by, wherever it is plugged in next; `None` for a port without one.
+    pub(crate) fn adapter(&self) -> Option<String> {
+        let Self::Port(name) = self else { return None };
+        if name.starts_with(RFC2217_PREFIX) {
+            return Some(name.clone());
+        }
+        let ports = ports::list().ok()?;
+        let usb = ports.into_iter().find(|port| port.name == *name)?.usb?;
+        Some(adapters::key(&usb))
+    }
+
     /// Opens the port.
     ///
     /// # Errors
@@ -124,7 +136,35 @@ pub(crate) fn describe(port: &PortInfo) -> String {
 pub(crate) struct LoaderPlan {
     options: ConnectOptions,
     stub: Option<Stub>,
-    ladder: Vec<u32>,
+    rates: Rates,
+}
+
+/// Which rates a stub is to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rates {
+    /// This one, if it works.
+    Given(u32),
+    /// The one that worked with this adapter, or those of the ladder.
+    Ladder,
+    /// Those that few adapters bear, and then the ladder.
+    Fast,
+}
+
+impl Rates {
+    /// In the order of trying.
+    fn ladder(self, remembered: Option<u32>) -> Vec<u32> {
+        match self {
+            Self::Given(baud) => vec![baud, DEFAULT_BAUD],
+            Self::Fast => FAST_RATES.into_iter().chain(BAUD_LADDER).collect(),
+            Self::Ladder => match remembered {
+                Some(baud) => {
+                    let lower = BAUD_LADDER.into_iter().filter(|&rate| rate < baud);
+                    std::iter::once(baud).chain(lower).collect()
+                }
+                None => BAUD_LADDER.to_vec(),
+            },
+        }
+    }
 }
 
 impl LoaderPlan {
@@ -135,8 +175,9 @@ impl LoaderPlan {
     /// When the stub file cannot be used.
     pub(crate) fn new(given: &LoaderArguments, cancel: Cancel) -> Result<Self, Failure> {
         let stub = match &given.stub {
-            None => None,
-            Some(path) => {
+            None => Some(Stub::bundled().map_err(FlasherError::from)?),
+            Some(StubChoice::Rom) => None,
+            Some(StubChoice::File(path)) => {
                 let json = std::fs::read_to_string(path)
                     .map_err(|source| DeviceError::StubUnreadable { path: path.clone(), source })?;
                 Some(Stub::from_esptool_json(&json).map_err(FlasherError::from)?)
@@ -147,24 +188,38 @@ impl LoaderPlan {
             Reset::Manual => (Wiring::Manual, 1, PATIENCE),
             Reset::None => (Wiring::Manual, 1, Duration::ZERO),
         };
+        let rates = match given.baud {
+            Some(baud) => Rates::Given(baud),
+            None if given.fast => Rates::Fast,
+            None => Rates::Ladder,
+        };
         // A stub is loaded at the rate that it expects and goes up from there; the boot ROM stays at its rate.
-        let (baud, ladder) = match (&stub, given.baud) {
-            (Some(_), Some(baud)) => (DEFAULT_BAUD, vec![baud, DEFAULT_BAUD]),
-            (Some(_), None) => (DEFAULT_BAUD, BAUD_LADDER.to_vec()),
-            (None, baud) => (baud.unwrap_or(DEFAULT_BAUD), Vec::new()),
+        let baud = match (&stub, given.baud) {
+            (None, Some(baud)) => baud,
+            _ => DEFAULT_BAUD,
         };
         let options = ConnectOptions { wiring, attempts, baud, patience, cancel };
-        Ok(Self { options, stub, ladder })
+        Ok(Self { options, stub, rates })
     }
 
     /// The rate at which most bytes will travel, if all goes well.
     pub(crate) fn expected_baud(&self) -> u32 {
-        self.ladder.first().copied().unwrap_or(self.options.baud)
+        let ladder = if self.stub.is_some() { self.rates.ladder(None) } else { Vec::new() };
+        ladder.first().copied().unwrap_or(self.options.baud)
     }
 
     /// Who will answer, if all goes well.
     pub(crate) fn expected_loader(&self) -> Loader {
         if self.stub.is_some() { Loader::Stub } else { Loader::Rom }
+    }
+
+    /// Remembers the rate of a session whose writes were verified.
+    pub(crate) fn remember(&self, device: &Device, session: &Session<'_>) {
+        if session.loader() == Loader::Stub
+            && let Some(adapter) = device.adapter()
+        {
+            Adapters::remember(&adapter, session.baud());
+        }
     }
 
     /// Connects and starts the stub, as one step.
@@ -182,7 +237,18 @@ impl LoaderPlan {
             let transport = device.open()?;
             let mut session = Session::connect(transport, self.options.clone(), events)?;
             if let Some(stub) = &self.stub {
-                session.start_stub(stub, &self.ladder)?;
+                let adapter = device.adapter();
+                let remembered = adapter.as_deref().and_then(Adapters::rate_of);
+                let ladder = self.rates.ladder(remembered);
+                let started = session.start_stub(stub, &ladder)?;
+                // A rate that did not work is not tried again; one that did proves itself with a verified write.
+                if let (StubStart::Running { baud }, Some(adapter), Rates::Ladder) =
+                    (started, adapter, self.rates)
+                    && ladder.first().is_some_and(|&first| baud < first)
+                    && session.may_change_baud()
+                {
+                    Adapters::remember(&adapter, baud);
+                }
             }
             let loader = match session.loader() {
                 Loader::Rom => "boot ROM",

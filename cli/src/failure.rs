@@ -20,7 +20,7 @@ use crate::{
     PrintError,
     answers::AnswersError,
     check::CheckError,
-    commands::{CommandError, broker::BrokerError, firmware::FirmwareError},
+    commands::{CommandError, broker::BrokerError, firmware::FirmwareError, selftest::SelftestError},
     device::DeviceError,
     image_file::ImageFileError,
     preflight::PreflightError,
@@ -142,9 +142,9 @@ impl Explain for FlasherError {
             Self::Identify(IdentifyError::WrongChip { .. }) => {
                 no("espbroker is for the ESP8266 and ESP8285; nothing was changed on this chip")
             }
-            Self::StubFile(_) => {
-                unable("take the file from esptool's folder targets/stub_flasher, or leave --stub out")
-            }
+            Self::StubFile(_) => unable(
+                "take the file from esptool's folder targets/stub_flasher, or leave --stub out for espbroker's own",
+            ),
             Self::Program(_) | Self::Erase(_) if silent => unable(format!(
                 "the device fell silent while it was written: check its power, then {RERUN}; if it happens again, {CABLE}"
             )),
@@ -276,6 +276,17 @@ fn explain_connect(error: &ConnectError) -> (Exit, Option<String>) {
     })
 }
 
+impl Explain for SelftestError {
+    fn explain(&self) -> (Exit, Option<String>) {
+        match self {
+            Self::Failed { .. } => no("attach the report to a bug; --report FILE saves it"),
+            Self::NotRestored { .. } => unable(
+                "the store region holds retained messages only: the broker does without, or keep the file for later",
+            ),
+        }
+    }
+}
+
 impl Explain for PreflightError {
     fn explain(&self) -> (Exit, Option<String>) {
         match self {
@@ -351,9 +362,7 @@ impl Explain for DeviceError {
             )),
             Self::SeveralPorts { .. } => unable("choose one with --port"),
             Self::StubUnreadable { .. } => (Exit::Unable, None),
-            Self::TooSlow { .. } => {
-                unable("load a stub with --stub FILE, name one --region, or insist with --slow")
-            }
+            Self::TooSlow { .. } => unable("leave out --stub rom, name one --region, or insist with --slow"),
         }
     }
 }

@@ -5,10 +5,11 @@
 //!
 //! - `setup/`: the main job, stage by stage; `commands/`: the others
 //! - `answers`, `wizard`, `settings/`, `credentials`, `profiles`: what the user wants
-//! - `device`, `preflight`, `image_file`, `simulation`: what it is done to
+//! - `device`, `adapters`, `preflight`, `image_file`, `simulation`: what it is done to
 //! - `start_up`, `check`, `report`: what came of it
 //! - `screen`, `narrator`, `failure`: how it is told
 
+mod adapters;
 mod answers;
 mod arguments;
 mod check;
@@ -83,6 +84,7 @@ fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Restore(given) => commands::backup::restore(given, context),
         Command::Erase(given) => commands::erase::run(given, context),
         Command::Firmware(given) => commands::firmware::run(given, context),
+        Command::Selftest(given) => commands::selftest::run(given, context),
         Command::Broker(given) => commands::broker::run(given, context),
         Command::Simulate(given) => commands::simulate::run(given, context),
         Command::Profiles(given) => commands::profiles::run(given),

@@ -4,6 +4,7 @@
 //! both from the first byte: [`BootLog`] says which one matters. The log's lines are the ESP8266 boot ROM's.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::cancel::Cancel;
@@ -17,6 +18,8 @@ use crate::transport::{Transport, TransportError};
 
 /// The longest line that is handed out in one piece.
 const LINE_MAX: usize = 1024;
+/// A boot log is over before this, however long it took to begin.
+const LOG_LIMIT: Duration = Duration::from_secs(2);
 /// How long waiting for a line goes on before it looks whether it was cancelled.
 const SLICE: Duration = Duration::from_millis(100);
 
@@ -65,6 +68,17 @@ impl RomLog {
         };
         Self { verdict, text }
     }
+}
+
+/// A boot ROM's log, and when it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimedLog {
+    /// The log.
+    pub log: RomLog,
+    /// Bytes that came.
+    pub bytes: usize,
+    /// From the end of the reset to the first and the last of them; both are the same when nothing came.
+    pub heard: Range<Duration>,
 }
 
 /// Who starts the firmware.
@@ -175,6 +189,47 @@ impl<'e> Console<'e> {
         let bytes = if can_listen { listen(&mut self.link)? } else { Vec::new() };
         self.link.set_baud(self.baud)?;
         Ok(Reset::Done { log: (log == BootLog::Read).then(|| RomLog::new(&bytes)) })
+    }
+
+    /// Resets the device into its firmware and takes the time of the boot ROM's log; `None` where the port has no lines
+    /// for it or cannot run at 74880 baud.
+    ///
+    /// # Errors
+    /// [`BootError::Transport`].
+    pub fn time_boot_log(&mut self) -> Result<Option<TimedLog>, BootError> {
+        let Some(strategy) = self.wiring.into_firmware() else { return Ok(None) };
+        match self.link.set_baud(BOOT_LOG_BAUD) {
+            Err(TransportError::BaudRefused { .. }) => return Ok(None),
+            result => result?,
+        }
+        self.link.discard_input()?;
+        self.link.run(&strategy)?;
+        self.stub = false;
+        let started = self.link.now();
+        let since = |console: &Self| console.link.now().saturating_sub(started);
+        let (mut bytes, mut heard) = (Vec::new(), Duration::ZERO..Duration::ZERO);
+        while since(self) < LOG_LIMIT {
+            let more = self.link.read_raw(SLICE)?;
+            if more.is_empty() && !bytes.is_empty() {
+                break;
+            }
+            if !more.is_empty() {
+                let now = since(self);
+                heard = if bytes.is_empty() { now..now } else { heard.start..now };
+            }
+            bytes.extend(more);
+        }
+        self.link.set_baud(self.baud)?;
+        Ok(Some(TimedLog { log: RomLog::new(&bytes), bytes: bytes.len(), heard }))
+    }
+
+    /// Asks a running stub of the project's to start the firmware, whether or not the lines could; `false` when there
+    /// is none, or it did not answer.
+    ///
+    /// # Errors
+    /// [`BootError`] when the port failed or the operation was cancelled.
+    pub fn start_by_stub(&mut self) -> Result<bool, BootError> {
+        Ok(self.start_without_lines()? == Reset::ByStub)
     }
 
     fn start_without_lines(&mut self) -> Result<Reset, BootError> {

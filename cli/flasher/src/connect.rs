@@ -22,6 +22,8 @@ pub const DEFAULT_BAUD: u32 = 115_200;
 const SYNCS_PER_ATTEMPT: u32 = 5;
 const SYNC_TIMEOUT: Duration = Duration::from_millis(100);
 const SYNC_PAUSE: Duration = Duration::from_millis(50);
+/// The boot ROM often only measures the first SYNC after a reset; a reply takes 6 ms, and an adapter up to 16 ms more.
+const FIRST_SYNC: Duration = Duration::from_millis(40);
 /// The value that the boot ROM echoes: the first word of SYNC's payload. A stub echoes nothing.
 const ROM_SYNC_VALUE: u32 = 0x2012_0707;
 /// How long a boot log may take to begin, and to go on.
@@ -243,7 +245,10 @@ fn find_loader(
         }
         link.discard_input()?;
         link.stage(Stage::Sync);
-        if let Some(loader) = sync(link, SYNCS_PER_ATTEMPT)? {
+        if let Some(loader) = sync_once(link, FIRST_SYNC)? {
+            return Ok(loader);
+        }
+        if let Some(loader) = sync(link, SYNCS_PER_ATTEMPT - 1)? {
             return Ok(loader);
         }
     }
@@ -288,21 +293,29 @@ fn wait_for_user(link: &mut Link<'_>, patience: Duration) -> Result<Loader, Conn
 /// Sends up to `tries` SYNCs and reads the surplus replies away.
 pub(crate) fn sync(link: &mut Link<'_>, tries: u32) -> Result<Option<Loader>, CommandError> {
     for _ in 0..tries {
-        match link.command(&Command::Sync, SYNC_TIMEOUT) {
-            Ok(response) => {
-                for _ in 1..SYNC_REPLIES {
-                    if link.reply(crate::protocol::Opcode::Sync, SYNC_TIMEOUT).is_err() {
-                        break;
-                    }
-                }
-                let loader = if response.value == ROM_SYNC_VALUE { Loader::Rom } else { Loader::Stub };
-                return Ok(Some(loader));
-            }
-            Err(error) if error.is_retryable() => link.sleep(SYNC_PAUSE),
-            Err(error) => return Err(error),
+        if let Some(loader) = sync_once(link, SYNC_TIMEOUT)? {
+            return Ok(Some(loader));
         }
+        link.sleep(SYNC_PAUSE);
     }
     Ok(None)
+}
+
+/// Sends one SYNC, and reads the surplus replies away when there is one.
+fn sync_once(link: &mut Link<'_>, timeout: Duration) -> Result<Option<Loader>, CommandError> {
+    match link.command(&Command::Sync, timeout) {
+        Ok(response) => {
+            for _ in 1..SYNC_REPLIES {
+                if link.reply(crate::protocol::Opcode::Sync, SYNC_TIMEOUT).is_err() {
+                    break;
+                }
+            }
+            let loader = if response.value == ROM_SYNC_VALUE { Loader::Rom } else { Loader::Stub };
+            Ok(Some(loader))
+        }
+        Err(error) if error.is_retryable() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Resets the way [`find_loader`] did and listens.

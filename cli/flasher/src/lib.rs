@@ -54,7 +54,7 @@ mod tests;
 pub mod transport;
 pub mod verify;
 
-pub use boot::{BootError, BootLog, BootVerdict, Console, Reset, RomLog};
+pub use boot::{BootError, BootLog, BootVerdict, Console, Reset, RomLog, TimedLog};
 pub use cancel::Cancel;
 pub use connect::{BootMode, ConnectError, ConnectOptions, Diagnosis};
 pub use deflate::Prepared;
@@ -63,6 +63,7 @@ pub use error::FlasherError;
 pub use event::{Event, Progress, Secrecy, Stage, Trace, Warning};
 pub use identify::{Chip, DeviceInfo, FlashId, IdentifyError};
 pub use link::CommandError;
+pub use probe::UnknownReply;
 pub use program::{Order, ProgramError, Programmed, Region};
 pub use read::ReadError;
 pub use reset::Wiring;

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::connect::ConnectError;
 use crate::link::{COMMAND_TIMEOUT, CommandError};
 use crate::pipeline::Queued;
 use crate::protocol::{CHIP_MAGIC, CHIP_MAGIC_REGISTER, Command, ECHO_MAX, Opcode, Response};
@@ -111,6 +112,14 @@ impl Session<'_> {
     /// [`CommandError`]; the stub may then run at either rate.
     pub fn set_stub_baud(&mut self, baud: u32) -> Result<(), CommandError> {
         self.change_baud(baud)
+    }
+
+    /// Resets the chip into the boot ROM's loader, whatever runs.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when it is not found again.
+    pub fn reset_into_loader(&mut self) -> Result<(), ConnectError> {
+        self.reconnect()
     }
 
     /// What the loader makes of an opcode that only the project's stub knows: of interest on the boot ROM.

@@ -4,14 +4,21 @@
 //! divider of CHANGE_BAUDRATE from 115200 whatever the rate is, so the rate is changed at most once after each start,
 //! and stepping down means a reset and another upload. The project's own can change as often as it likes, but a rate at
 //! which nothing gets through can only be left by a reset too.
+//!
+//! The upload is most of what is left of a short session, so the boot ROM itself is taken to a faster rate for the
+//! project's own stub: its loader lets any register be written, that of the UART's clock divider included. Where that
+//! does not work, a reset brings the boot ROM back to its usual rate.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::connect::{ConnectError, DEFAULT_BAUD};
 use crate::event::{Event, Stage, Warning};
-use crate::link::{COMMAND_TIMEOUT, CommandError};
-use crate::protocol::{CHIP_MAGIC, CHIP_MAGIC_REGISTER, Command, RAM_BLOCK, Response, STUB_GREETING};
+use crate::link::{COMMAND_TIMEOUT, CommandError, wire_time};
+use crate::protocol::{
+    CHIP_MAGIC, CHIP_MAGIC_REGISTER, Command, RAM_BLOCK, RegisterWrite, Response, STUB_GREETING,
+    UART_CLOCK_DIVIDER,
+};
 use crate::reset::Wiring;
 use crate::session::{Loader, Session, length_of};
 use crate::stub::{Origin, Stub};
@@ -38,6 +45,14 @@ const PROBE: (usize, usize) = (256, 1);
 /// The same above the usual rates, where a line may work nearly always: 8 KB, 90 ms at 921600.
 const FAST_PROBE: (usize, usize) = (2048, 4);
 const UPLOADS: u32 = 2;
+/// The fastest rate for the boot ROM, whose loader takes its bytes in an interrupt.
+const FASTEST_ROM: u32 = FASTEST_USUAL;
+/// The bits of `UART_CLOCK_DIVIDER` that are the divider.
+const UART_DIVIDER_MASK: u32 = 0xF_FFFF;
+/// From the last byte of the request until the adapter has sent it, at its old rate.
+const ROM_BAUD_PAUSE: Duration = Duration::from_millis(10);
+/// Until the boot ROM answers at its new rate, to which the adapter has gone by then.
+const ROM_ANSWER_DELAY: Duration = Duration::from_millis(30);
 /// Frames that may come before the greeting.
 const FRAMES_BEFORE_GREETING: u32 = 4;
 
@@ -101,9 +116,13 @@ impl Session<'_> {
         }
         let own = self.options.baud;
         let is_free = stub.origin == Origin::Own || own == DEFAULT_BAUD;
-        let may_change = is_free && self.options.wiring != Wiring::Manual;
+        let may_change = is_free && self.may_change_baud();
         let faster = ladder.iter().copied().filter(|&baud| may_change && baud > own);
+        let mut is_first = stub.origin == Origin::Own;
         for baud in faster.chain([own]) {
+            if self.loader == Loader::Rom && baud > own && std::mem::take(&mut is_first) {
+                self.start_at_faster_rate(stub, baud.min(FASTEST_ROM))?;
+            }
             if self.loader == Loader::Rom
                 && let Some(reason) = self.start_at_own_rate(stub)?
             {
@@ -122,6 +141,56 @@ impl Session<'_> {
             self.reconnect()?;
         }
         Ok(StubStart::Running { baud: own })
+    }
+
+    /// Whether a rate that fails can be left again: the lines can reset the chip.
+    pub fn may_change_baud(&self) -> bool {
+        self.options.wiring != Wiring::Manual
+    }
+
+    /// Takes the boot ROM to another rate and uploads; when that does not work, the boot ROM is back at its own rate.
+    fn start_at_faster_rate(&mut self, stub: &Stub, baud: u32) -> Result<(), StubError> {
+        let started = self.change_rom_baud(baud).map_err(StubError::from).and_then(|()| self.upload(stub));
+        let error = match started {
+            Ok(()) => {
+                self.enter(Loader::Stub);
+                return Ok(self.ask_stub()?);
+            }
+            Err(error @ StubError::Upload(CommandError::Transport(TransportError::BaudRefused { .. }))) => {
+                error
+            }
+            Err(error) if error.is_retryable() => error,
+            Err(error) => return Err(error),
+        };
+        let (stage, reason) = (Stage::StartStub, error.to_string());
+        self.link.event(Event::Retry { stage, attempt: 1, attempts: UPLOADS, reason });
+        Ok(self.reconnect()?)
+    }
+
+    /// Writes the UART's divider and follows. Whether the boot ROM waits before a register write or behind it, the
+    /// second of two writes keeps its answer back until the adapter can hear it.
+    fn change_rom_baud(&mut self, baud: u32) -> Result<(), CommandError> {
+        self.link.stage(Stage::ChangeBaud);
+        let old = self.baud();
+        let read = Command::ReadRegister { address: UART_CLOCK_DIVIDER };
+        let divider = self.link.command(&read, PROBE_TIMEOUT)?.value & UART_DIVIDER_MASK;
+        let scaled = (u64::from(divider) * u64::from(old) + u64::from(baud / 2)) / u64::from(baud.max(1));
+        let write = |delay: Duration| RegisterWrite {
+            address: UART_CLOCK_DIVIDER,
+            value: u32::try_from(scaled).unwrap_or(divider),
+            mask: UART_DIVIDER_MASK,
+            delay: u32::try_from(delay.as_micros()).unwrap_or(u32::MAX),
+        };
+        let writes = Command::WriteRegister(vec![write(Duration::ZERO), write(ROM_ANSWER_DELAY)]);
+        let sent = self.link.send(&writes)?;
+        self.link.sleep(wire_time(sent, old) + ROM_BAUD_PAUSE);
+        self.link.set_baud(baud)?;
+        match self.link.reply(writes.opcode(), PROBE_TIMEOUT) {
+            Err(error) if !error.is_retryable() => return Err(error),
+            // The adapter may have been too late for the answer; the probe tells.
+            _ => {}
+        }
+        self.probe_register()
     }
 
     /// Uploads until the stub greets; gives the reason when it never does and the boot ROM is back.
@@ -187,9 +256,11 @@ impl Session<'_> {
     /// Goes to another rate and tries it out.
     pub(crate) fn change_baud(&mut self, baud: u32) -> Result<(), CommandError> {
         self.link.stage(Stage::ChangeBaud);
-        let command = Command::ChangeBaud { new: baud, old: self.baud() };
-        self.link.command(&command, COMMAND_TIMEOUT)?;
-        self.link.set_baud(baud)?;
+        if self.baud() != baud {
+            let command = Command::ChangeBaud { new: baud, old: self.baud() };
+            self.link.command(&command, COMMAND_TIMEOUT)?;
+            self.link.set_baud(baud)?;
+        }
         if self.stub_info.is_none() {
             self.link.sleep(BAUD_PAUSE);
             self.link.discard_input()?;
@@ -209,13 +280,15 @@ impl Session<'_> {
     }
 
     fn probe_registers(&mut self) -> Result<(), CommandError> {
+        (0..PROBES).try_for_each(|_| self.probe_register())
+    }
+
+    fn probe_register(&mut self) -> Result<(), CommandError> {
         let probe = Command::ReadRegister { address: CHIP_MAGIC_REGISTER };
-        for _ in 0..PROBES {
-            let waited = PROBE_TIMEOUT;
-            if self.link.command(&probe, waited)?.value != CHIP_MAGIC {
-                return Err(CommandError::NoReply { opcode: probe.opcode(), waited });
-            }
+        let waited = PROBE_TIMEOUT;
+        match self.link.command(&probe, waited)?.value {
+            CHIP_MAGIC => Ok(()),
+            _ => Err(CommandError::NoReply { opcode: probe.opcode(), waited }),
         }
-        Ok(())
     }
 }

@@ -7,6 +7,8 @@
 use base64ct::{Base64, Encoding};
 use serde::Deserialize;
 
+/// The project's own, as its build leaves it.
+const BUNDLED: &[u8] = include_bytes!("../../../firmware/lx106/stub/stub.bin");
 /// First byte of an image for the boot ROM.
 const IMAGE_MAGIC: u8 = 0xE9;
 /// The RAM that a stub can take: 32 KiB of instructions above the ROM's own, and as much data.
@@ -73,6 +75,14 @@ impl Stub {
             segments.push((start, segment("data", data)?));
         }
         Ok(Self { entry: file.entry, segments, origin: Origin::Foreign })
+    }
+
+    /// The project's own.
+    ///
+    /// # Errors
+    /// [`StubFileError`] never in a build whose tests passed.
+    pub fn bundled() -> Result<Self, StubFileError> {
+        Self::from_image(BUNDLED)
     }
 
     /// Parses the project's own stub: an image with all of its segments in RAM.

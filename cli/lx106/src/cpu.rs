@@ -218,7 +218,7 @@ impl Cpu {
             S::Depc => self.depc,
             S::Eps2 => self.eps[0],
             S::Eps3 => self.eps[1],
-            S::Configid1 => 0x1082_C3B0,
+            S::Configid1 => 0x1082_B6F6,
             S::Excsave1 => self.excsave[0],
             S::Excsave2 => self.excsave[1],
             S::Excsave3 => self.excsave[2],

@@ -359,7 +359,7 @@ impl Instruction {
             }
             13 => match (self.r, self.s, self.t) {
                 (0, _, _) => Operation::MovN,
-                (15, 0, 0) => Operation::RetN,
+                (15, _, 0) => Operation::RetN,
                 (15, _, 2) => Operation::BreakN,
                 (15, 0, 3) => Operation::NopN,
                 (15, 0, 6) => Operation::IllN,

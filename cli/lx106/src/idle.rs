@@ -1,7 +1,7 @@
 //! Recognises loops that wait: a round that changes nothing repeats until something outside changes.
 //!
 //! Now and then a backward jump is taken as the head of a round. When control comes back there with all
-//! registers as before, and nothing was stored or read on the way that has an effect or depends on time, the
+//! registers as before, and nothing was changed or read on the way that has an effect or depends on time, the
 //! next round is the same. Looking at every round would slow down loops that work.
 
 /// Cycles between two attempts.
@@ -45,6 +45,12 @@ impl Watch {
     #[inline(always)]
     pub(crate) fn disturb(&mut self) {
         self.disturbed = true;
+    }
+
+    /// Whether a round is being watched in which nothing has changed so far.
+    #[inline(always)]
+    pub(crate) const fn is_comparing(&self) -> bool {
+        self.round.is_some() && !self.disturbed
     }
 
     /// Forgets the round: the world outside may have changed.

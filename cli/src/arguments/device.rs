@@ -1,6 +1,6 @@
 //! Flags that say which device and how to reach its loader.
 
-use std::path::PathBuf;
+use std::{convert::Infallible, path::PathBuf, str::FromStr};
 
 use clap::{Args, ValueEnum};
 
@@ -15,15 +15,38 @@ pub(crate) struct DeviceArguments {
 /// How to reach the serial loader.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct LoaderArguments {
-    /// Baud rate to flash at; without a stub the boot ROM is most reliable at 115200
+    /// Baud rate to flash at; left out, 460800, 230400 and 115200 are tried, and the one that works is remembered
     #[arg(long, value_name = "BAUD", value_parser = clap::value_parser!(u32).range(9_600..=2_000_000))]
     pub(crate) baud: Option<u32>,
-    /// Flasher stub to load into RAM, in esptool's JSON form: faster, and can verify and read
+    /// Try 1500000 and 921600 baud first, each after a probe of the line
+    #[arg(long, conflicts_with = "baud")]
+    pub(crate) fast: bool,
+    /// Stub to load into RAM instead of espbroker's own: a file in esptool's JSON form, or `rom` for none
     #[arg(long, value_name = "FILE")]
-    pub(crate) stub: Option<PathBuf>,
+    pub(crate) stub: Option<StubChoice>,
     /// How to bring the chip into its loader
     #[arg(long, value_enum, default_value_t = Reset::Auto, value_name = "HOW")]
     pub(crate) reset: Reset,
+}
+
+/// Which program answers in the loader's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StubChoice {
+    /// None: the boot ROM itself.
+    Rom,
+    /// One of somebody else's.
+    File(PathBuf),
+}
+
+impl FromStr for StubChoice {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text {
+            "rom" | "none" => Self::Rom,
+            path => Self::File(path.into()),
+        })
+    }
 }
 
 /// How to bring the chip into its loader.

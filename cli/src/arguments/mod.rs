@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub(crate) use broker::BrokerArguments;
-pub(crate) use device::{DeviceArguments, LoaderArguments, Reset};
+pub(crate) use device::{DeviceArguments, LoaderArguments, Reset, StubChoice};
 pub(crate) use setup::{AnswerArguments, SetupArguments, SimulationArguments};
 
 /// Set up an MQTT broker on an ESP8266: flash it, configure it, test it
@@ -67,6 +67,8 @@ pub(crate) enum Command {
     /// Build the firmware for a real ESP8266
     #[command(subcommand)]
     Firmware(FirmwareCommand),
+    /// Try out a board, its adapter and its cable, and write a report to attach to a bug
+    Selftest(SelftestArguments),
     /// Run the device's broker on this computer, to try settings, topics and bridges without a board
     Broker(BrokerArguments),
     /// Run a virtual ESP8266 that any serial flashing tool can talk to
@@ -269,6 +271,26 @@ pub(crate) struct FirmwareBuildArguments {
     /// Where to write the image; must not exist yet
     #[arg(long, value_name = "FILE", default_value = "espbroker-esp8266-4mb.bin")]
     pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SelftestArguments {
+    #[command(flatten)]
+    pub(crate) device: DeviceArguments,
+    /// Where to save the report: JSON when the name ends in .json, else Markdown; must not exist yet
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Read and measure only: leave out what writes to 64 KB of the store region and restores them
+    #[arg(long)]
+    pub(crate) no_write: bool,
+    /// Answer yes to questions
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Use a virtual ESP8266 instead of a board
+    #[arg(long, conflicts_with = "port")]
+    pub(crate) simulate: bool,
+    #[command(flatten)]
+    pub(crate) simulation: SimulationArguments,
 }
 
 #[derive(Debug, Args)]

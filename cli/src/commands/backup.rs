@@ -104,9 +104,9 @@ pub(crate) fn restore(given: &RestoreArguments, context: &Context) -> Result<(),
         let secrecy = if covers_secrets { Secrecy::Secret } else { Secrecy::Public };
         let region = Region { name: region.name.to_owned(), offset: region.offset, bytes, secrecy, order };
         narrator.begin("restore", "erasing");
-        let result = match program(&mut session, region)? {
+        let result = match program(&mut session, region)?.checked {
             Checked::ByLoader => "verified by the loader",
-            Checked::NotYet => "not verified: the boot ROM has no digest; a stub has (--stub)",
+            Checked::NotYet => "not verified: the boot ROM has no digest, a stub has",
         };
         narrator.end(&format!("{words} written, {result}"));
         Ok(())

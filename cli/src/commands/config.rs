@@ -11,7 +11,9 @@ use espbroker_flasher::{FlasherError, Session};
 use super::{CommandError, Context, refuse_existing, save_private, with_session};
 use crate::{
     answers::read_settings,
-    arguments::{ConfigBuildArguments, ConfigCommand, ConfigReadArguments, ConfigShowArguments, ConfigWriteArguments},
+    arguments::{
+        ConfigBuildArguments, ConfigCommand, ConfigReadArguments, ConfigShowArguments, ConfigWriteArguments,
+    },
     failure::Failure,
     narrator::Narrator,
     preflight::{self, Occupancy},

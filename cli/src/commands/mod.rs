@@ -9,6 +9,7 @@ pub(crate) mod info;
 pub(crate) mod monitor;
 pub(crate) mod ports;
 pub(crate) mod profiles;
+pub(crate) mod selftest;
 pub(crate) mod simulate;
 pub(crate) mod verify;
 

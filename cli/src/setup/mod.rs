@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use espbroker_config::{codec::EncodeError, image::Target, model, slots};
 use espbroker_flasher::{
-    FlasherError, Session, boot::Console, cancel::Cancel, event::Event, identify::DeviceInfo,
+    FlasherError, Prepared, Session, boot::Console, cancel::Cancel, event::Event, identify::DeviceInfo,
 };
 use espbroker_node::status::BridgeReason;
 
@@ -149,8 +149,12 @@ pub(crate) fn run(given: &SetupArguments, screen: Screen, cancel: &Cancel) -> Re
 impl Setup<'_> {
     fn run(&self, loader: &LoaderPlan, firmware: Option<Firmware>) -> Result<(), Failure> {
         let mut events = |event: Event| self.narrator.event(event);
+        // Compressed while the device is looked for.
+        let prepared = firmware.as_ref().map(|firmware| Prepared::new(&image_region(firmware)));
         let mut session = loader.connect(&self.device, &self.narrator, &mut events)?;
+        prepared.into_iter().for_each(|prepared| session.offer(prepared));
         let written = self.write(&mut session, firmware)?;
+        loader.remember(&self.device, &session);
         let mut console = session.into_console();
         let running = follow(&mut console, written.expected.clone(), &self.narrator)?;
         let target = test::target(&self.answers, &running, &written.config);

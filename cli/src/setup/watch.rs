@@ -32,6 +32,9 @@ const QUESTIONS: u32 = 5;
 /// The firmware's console command that makes it repeat all status lines.
 pub(super) const QUESTION: &[u8] = b"status\r\n";
 
+/// What only the user can do where no line reaches the chip.
+const BY_USER: &str = "remove the wire from GPIO0 to GND, and power-cycle the device";
+
 /// How long one wait for a line is.
 pub(super) const SLICE: Duration = Duration::from_millis(100);
 
@@ -46,9 +49,10 @@ pub(crate) fn follow(
     narrator: &Narrator,
 ) -> Result<Running, Failure> {
     narrator.begin("boot", "starting the firmware");
-    let by_user = console.reset(BootLog::Skip).map_err(FlasherError::from)? == Reset::ByUser;
+    let reset = console.reset(BootLog::Skip).map_err(FlasherError::from)?;
+    let mut by_user = reset == Reset::ByUser;
     if by_user {
-        narrator.doing("remove the wire from GPIO0 to GND, and power-cycle the device");
+        narrator.doing(BY_USER);
     }
     let mut start_up = StartUp::new(expected);
     let first_word = if by_user { USER_TIMEOUT } else { FIRST_WORD_TIMEOUT };
@@ -56,7 +60,16 @@ pub(crate) fn follow(
     let (mut spoken, mut joining) = (false, false);
     let mut quiet = Duration::ZERO;
     let mut questions = 0;
-    while !patience.is_over() {
+    loop {
+        if patience.is_over() {
+            // The stub was asked to start the firmware, and nothing came of it.
+            if reset != Reset::ByStub || spoken || by_user {
+                break;
+            }
+            by_user = true;
+            narrator.doing(BY_USER);
+            patience = Patience::new(USER_TIMEOUT);
+        }
         if spoken && questions < QUESTIONS && (quiet >= QUIET || start_up.lacks_a_line()) {
             questions += 1;
             quiet = Duration::ZERO;

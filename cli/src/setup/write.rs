@@ -22,9 +22,17 @@ pub(super) fn write_image(
     firmware: &Firmware,
     narrator: &Narrator,
 ) -> Result<(), Failure> {
-    narrator.begin("flash", "erasing");
-    let checked = program(session, image_region(firmware))?;
-    narrator.end(&format!("{} KB written, {}", firmware.bytes.len() / 1024, words(checked)));
+    narrator.begin("flash", "comparing");
+    let outcome = program(session, image_region(firmware))?;
+    let checked = words(outcome.checked);
+    let (all, written) = (firmware.bytes.len() / 1024, outcome.written.div_ceil(1024));
+    narrator.end(&match outcome.written {
+        0 => format!("{all} KB were there already, {checked}"),
+        written_bytes if u32::try_from(firmware.bytes.len()) == Ok(written_bytes) => {
+            format!("{all} KB written, {checked}")
+        }
+        _ => format!("{written} of {all} KB differed and were written, {checked}"),
+    });
     Ok(())
 }
 
@@ -46,8 +54,8 @@ pub(crate) fn write_config(
     let sector = slots::encode_sector(config, sequence).map_err(SetupError::ConfigTooLong)?;
     let crc = SlotHeader::parse(&sector).map(|header| header.crc).unwrap_or_default();
     let length = sector.len();
-    let checked = program(session, config_region(slot, sector))?;
-    narrator.end(&format!("{length} bytes in slot {slot} (sequence {sequence}), {}", words(checked)));
+    let checked = words(program(session, config_region(slot, sector))?.checked);
+    narrator.end(&format!("{length} bytes in slot {slot} (sequence {sequence}), {checked}"));
     Ok((slot, sequence, crc))
 }
 
@@ -60,21 +68,33 @@ pub(crate) enum Checked {
     NotYet,
 }
 
+/// What became of one region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) checked: Checked,
+    /// Bytes that were not there already.
+    pub(crate) written: u32,
+}
+
 /// Erases and writes one region, and nothing else.
 ///
 /// # Errors
 ///
 /// The flasher's, or a difference that a second attempt did not mend.
-pub(crate) fn program(session: &mut Session<'_>, region: Region) -> Result<Checked, Failure> {
+pub(crate) fn program(session: &mut Session<'_>, region: Region) -> Result<Outcome, Failure> {
     let regions = [region];
     let programmed = session.program(&regions, &allowed(&regions)).map_err(FlasherError::from)?;
-    match programmed.into_iter().next().map(|programmed| programmed.verified) {
+    let (verified, written) =
+        programmed.into_iter().next().map(|programmed| (programmed.verified, programmed.written)).unzip();
+    let checked = match verified {
         Some(Verified::Differs(difference)) => {
-            Err(SetupError::ImageNotVerified { region: difference.region, offset: difference.offset }.into())
+            let (region, offset) = (difference.region, difference.offset);
+            return Err(SetupError::ImageNotVerified { region, offset }.into());
         }
-        Some(Verified::Matches) => Ok(Checked::ByLoader),
-        Some(Verified::NotPossibleOnRom) | None => Ok(Checked::NotYet),
-    }
+        Some(Verified::Matches) => Checked::ByLoader,
+        Some(Verified::NotPossibleOnRom) | None => Checked::NotYet,
+    };
+    Ok(Outcome { checked, written: written.unwrap_or_default() })
 }
 
 fn words(checked: Checked) -> &'static str {

@@ -14,9 +14,6 @@ use crate::{
     settings::{FULL, active, more_than_the_flash_takes, region},
 };
 
-/// A stub in esptool's form; the virtual device only looks at the entry point, so a word of text is enough.
-pub(crate) const STUB: &str = r#"{"entry": 1074840836, "text": "AQIDBAUGBwg=", "text_start": 1074840832}"#;
-
 /// A device that is set up as `hall`, and its home.
 fn device() -> (Home, Background) {
     let home = Home::new();
@@ -35,6 +32,21 @@ fn flash(home: &Home) -> Vec<u8> {
 }
 
 // ---- config ----
+
+#[test]
+fn a_self_test_passes_on_a_device_that_is_sound_and_leaves_a_report() {
+    let home = Home::new();
+    let run = home.run(&["selftest", "--simulate", "--pace", "instant", "-q", "--report", "report.json"]);
+    assert!(run.ok().starts_with("# espbroker selftest (simulated)\n"));
+    let report: serde_json::Value =
+        serde_json::from_slice(&fs::read(home.path("report.json")).unwrap()).unwrap();
+    let findings = report["findings"].as_array().unwrap();
+    assert!(findings.len() > 20, "{}", run.stdout);
+    assert!(findings.iter().all(|finding| finding["outcome"] == "passed" || finding["outcome"] == "noted"));
+    assert_eq!((report["version"].clone(), mode(&home.path("report.json"))), (1.into(), 0o600));
+    let again = home.run(&["selftest", "--simulate", "--report", "report.json"]);
+    assert_eq!(again.code, 2, "a report is never overwritten");
+}
 
 #[test]
 fn a_config_is_shown_with_its_secrets_masked_and_what_is_shown_can_be_written_back() {
@@ -77,7 +89,7 @@ fn config_write_changes_what_is_named_keeps_the_rest_and_shows_the_difference() 
     let _guard = filters.bind_to_scope();
     assert_snapshot!(run.verdict(), @r#"
     exit 0
-    ✓ connect [TIME]  boot ROM answers at 115200 baud on rfc2217://[ADDRESS]
+    ✓ connect [TIME]  stub answers at 460800 baud on rfc2217://[ADDRESS]
     ✓ identify [TIME]  ESP8266, 26 MHz, 4096 KB flash (ef4016), MAC 5e:cf:7f:00:00:01
     ✓ read [TIME]  a firmware, settings of `hall` in config-a (sequence 1)
     - broker.mqtt_port = [PORT]
@@ -155,8 +167,7 @@ fn verify_says_yes_to_the_same_image_and_no_to_another() {
     let (home, device) = device();
     let same = home.write("same.bin", image::build(env!("CARGO_PKG_VERSION")).unwrap());
     let other = home.write("other.bin", image::build("0.0.1").unwrap());
-    let stub = home.write("stub.json", STUB);
-    for (loader, by) in [(["--reset", "auto"], "firmware"), (["--stub", stub.as_str()], "loader")] {
+    for (loader, by) in [(["--stub", "rom"], "firmware"), (["--baud", "115200"], "loader")] {
         let verify = |image: &str| {
             on(&home, &device, &[["verify", "--json", "--image", image].as_slice(), &loader].concat())
         };
@@ -178,9 +189,8 @@ fn verify_finds_one_changed_byte_with_either_loader() {
     changed.resize(4 << 20, 0xFF);
     home.write("flash.bin", changed);
     let image = home.write("image.bin", image);
-    let stub = home.write("stub.json", STUB);
     let device = Background::simulate(&home, "flash.bin", &[]);
-    let run = on(&home, &device, &["verify", "--image", &image]);
+    let run = on(&home, &device, &["verify", "--image", &image, "--stub", "rom"]);
     let mut filters = home.settled();
     filters.add_filter("sha256 [0-9a-f]{64}", "sha256 [DIGEST]");
     let _guard = filters.bind_to_scope();
@@ -190,7 +200,7 @@ fn verify_finds_one_changed_byte_with_either_loader() {
 
     hint: `espbroker setup` writes the image again
     ");
-    let run = on(&home, &device, &["verify", "--image", &image, "--stub", &stub]);
+    let run = on(&home, &device, &["verify", "--image", &image]);
     assert_snapshot!(run.verdict(), @"
     exit 1
     error: the device holds another image: it differs at 0x30000
@@ -204,8 +214,7 @@ fn verify_finds_one_changed_byte_with_either_loader() {
 #[test]
 fn a_backup_is_private_leaves_secrets_out_and_overwrites_nothing() {
     let (home, device) = device();
-    let stub = home.write("stub.json", STUB);
-    let run = on(&home, &device, &["backup", "all.bin", "--stub", &stub]);
+    let run = on(&home, &device, &["backup", "all.bin"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     let (saved, flash) = (fs::read(home.path("all.bin")).unwrap(), flash(&home));
     assert_eq!((saved.len(), mode(&home.path("all.bin"))), (4 << 20, 0o600));
@@ -215,13 +224,13 @@ fn a_backup_is_private_leaves_secrets_out_and_overwrites_nothing() {
     }
     assert!(saved == masked && saved != flash);
 
-    assert_snapshot!(on(&home, &device, &["backup", "all.bin", "--stub", &stub]).verdict(), @"
+    assert_snapshot!(on(&home, &device, &["backup", "all.bin"]).verdict(), @"
     exit 2
     error: cannot write `all.bin`
       caused by: there is a file of this name already
     ");
     // Such a file would blank the settings.
-    assert_snapshot!(on(&home, &device, &["restore", "all.bin", "--stub", &stub]).verdict(), @"
+    assert_snapshot!(on(&home, &device, &["restore", "all.bin"]).verdict(), @"
     exit 2
     error: this backup was made without secrets, and would blank them: `all.bin`
 
@@ -232,11 +241,11 @@ fn a_backup_is_private_leaves_secrets_out_and_overwrites_nothing() {
 #[test]
 fn a_backup_that_takes_many_minutes_must_be_asked_for() {
     let (home, device) = device();
-    assert_snapshot!(on(&home, &device, &["backup", "all.bin"]).verdict(), @"
+    assert_snapshot!(on(&home, &device, &["backup", "all.bin", "--stub", "rom"]).verdict(), @"
     exit 2
     error: reading 4194304 bytes through the boot ROM takes about 95 minutes
 
-    hint: load a stub with --stub FILE, name one --region, or insist with --slow
+    hint: leave out --stub rom, name one --region, or insist with --slow
     ");
     assert!(!home.path("all.bin").exists());
 }

@@ -103,6 +103,8 @@ impl Home {
         settings.add_filter(self.folder.path().to_str().unwrap(), "[HOME]");
         settings.add_filter(r"/dev/pts/\d+", "[TERMINAL]");
         settings.add_filter(r"rfc2217://127\.0\.0\.1:\d+", "rfc2217://[ADDRESS]");
+        settings.add_filter(r"(cannot write region `\w+`) at 0x[0-9a-f]+", "$1 at [OFFSET]");
+        settings.add_filter(r"within: \d+ ms", "within: [TIMEOUT] ms");
         settings.add_filter(r"process \d+", "process [PID]");
         settings.add_filter(r"127\.0\.0\.1:\d+", "127.0.0.1:[PORT]");
         settings.add_filter(r"-p \d+", "-p [PORT]");

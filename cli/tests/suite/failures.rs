@@ -357,9 +357,10 @@ fn an_image_that_starts_and_says_nothing_is_told_from_one_that_does_not_start() 
 fn a_device_that_is_unplugged_while_it_is_written_is_finished_by_the_next_run() {
     let home = Home::new();
     let run = with_fault(&home, "unplug=120000", &["--flash", "f.bin"]);
+    let _guard = home.settled().bind_to_scope();
     assert_snapshot!(run.verdict(), @"
     exit 2
-    error: cannot write region `firmware` at 0x1c400: port disappeared: `virtual ESP8266`
+    error: cannot write region `firmware` at [OFFSET]: port disappeared: `virtual ESP8266`
 
     hint: the device was unplugged or lost power while it was written: plug it in again, then run the same command again: it starts over from what is there
     ");
@@ -374,7 +375,7 @@ fn a_serial_server_that_goes_away_while_a_device_is_written_is_a_port_that_went_
     let _guard = home.settled().bind_to_scope();
     assert_snapshot!(run.verdict(), @"
     exit 2
-    error: cannot write region `firmware` at 0x1c400: port disappeared: `rfc2217://[ADDRESS]`
+    error: cannot write region `firmware` at [OFFSET]: port disappeared: `rfc2217://[ADDRESS]`
 
     hint: the device was unplugged or lost power while it was written: plug it in again, then run the same command again: it starts over from what is there
     ");
@@ -382,10 +383,12 @@ fn a_serial_server_that_goes_away_while_a_device_is_written_is_a_port_that_went_
 
 #[test]
 fn a_device_that_loses_power_while_it_is_written_is_said_to_be_silent() {
-    let run = with_fault(&Home::new(), "power-cut=400", &[]);
+    let home = Home::new();
+    let run = with_fault(&home, "power-cut=400", &[]);
+    let _guard = home.settled().bind_to_scope();
     assert_snapshot!(run.verdict(), @"
     exit 2
-    error: cannot write region `firmware` at 0x18400: no reply to SYNC within: 3000 ms
+    error: cannot write region `firmware` at [OFFSET]: no reply to FLASH_DEFL_DATA within: [TIMEOUT] ms
 
     hint: the device fell silent while it was written: check its power, then run the same command again: it starts over from what is there; if it happens again, try another cable, another USB port, and an adapter that can power the board (300 mA)
     ");

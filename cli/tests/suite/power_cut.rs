@@ -32,7 +32,7 @@ gateway = "192.168.7.1"
 "#;
 
 /// No image has fewer operations, and a set-up that is not cut by so many is not cut.
-const OPERATIONS: std::ops::Range<u64> = 800..1056;
+const OPERATIONS: std::ops::Range<u64> = 800..16_384;
 
 fn set_up(home: &Home, flash: &str, more: &[&str]) -> Run {
     let settings = home.file("attic.toml");
@@ -74,6 +74,18 @@ fn fresh(home: &Home, name: &str, content: Option<&[u8]>) -> String {
     }
 }
 
+/// A device that is set up as `hall`, with a firmware that has no sector in common with the one that is written.
+fn old_device(home: &Home) -> Vec<u8> {
+    home.device("old.bin");
+    let mut flash = fs::read(home.path("old.bin")).unwrap();
+    for sector in flash[..espbroker_virtual_device::image::LENGTH].chunks_mut(4096) {
+        sector[7] ^= 0x55;
+    }
+    // The free slot is not blank, so that writing to it begins with an erase.
+    flash[CONFIG_B.offset as usize + 100] = 0;
+    flash
+}
+
 /// The slots as they are, for a device that must keep them.
 fn slots(flash: &[u8]) -> [&[u8]; 2] {
     [region(flash, &CONFIG_A), region(flash, &CONFIG_B)]
@@ -86,7 +98,8 @@ fn a_blank_device_is_finished_by_the_same_command_wherever_power_was_cut() {
     // The config and the image's first sector, which comes last, one by one; the rest at a spread that meets erases
     // and all parts of a sector.
     let last = operations - LAST;
-    in_parallel((0..last).step_by(83).chain([1, 2]).chain(last..operations), |after| {
+    let step = usize::try_from(last / 11).unwrap();
+    in_parallel((0..last).step_by(step).chain([1, 2]).chain(last..operations), |after| {
         let flash = home.file(&format!("{after}.bin"));
         let run = cut(&home, &flash, after, &[]);
         assert_eq!(run.code, 2, "cut after {after} operations: {}", run.stderr);
@@ -104,8 +117,7 @@ const LAST: u64 = 14;
 #[test]
 fn an_old_config_survives_a_cut_at_every_step_of_writing_the_next() {
     let home = home();
-    home.device("old.bin");
-    let old = fs::read(home.path("old.bin")).unwrap();
+    let old = old_device(&home);
     let (slot, old_config) = active(&old);
     assert_eq!((slot, old_config.name.as_str()), (Slot::A, "hall"));
     let operations = operations(&home, Some(&old));
@@ -136,14 +148,14 @@ fn an_old_config_survives_a_cut_at_every_step_of_writing_the_next() {
     });
     // Some of the image's are among them, so that none of the config's is missing.
     assert!(images.into_inner() > 0);
-    assert!(configs.into_inner() >= 3, "an erase and a page or two");
+    let configs = configs.into_inner();
+    assert!(configs >= 2, "an erase and a page at least: {configs}");
 }
 
 #[test]
 fn an_old_config_survives_a_cut_anywhere_in_the_image() {
     let home = home();
-    home.device("old.bin");
-    let old = fs::read(home.path("old.bin")).unwrap();
+    let old = old_device(&home);
     let config: Config = active(&old).1;
     in_parallel((0..OPERATIONS.start).step_by(133).chain([1]), |after| {
         let flash = fresh(&home, &format!("{after}.bin"), Some(&old));

@@ -23,7 +23,7 @@ use crate::loader::rom::{RECEIVE_QUEUE, RomLoader};
 use crate::loader::{Next, Reaction};
 use crate::machine::board::SharedNor;
 use crate::machine::{Board, Halt, Machine};
-use crate::uart::{self, Autobaud, Symbol};
+use crate::uart::{self, Autobaud, Symbol, Traffic};
 
 /// Code that runs on the chip after the boot ROM jumped to it; dropping it is a reset.
 pub(crate) trait Firmware: Send {
@@ -97,6 +97,9 @@ pub(crate) enum Adapter {
 /// How far ahead of the line firmware may write.
 const CONSOLE_AHEAD: Duration = Duration::from_millis(20);
 
+/// The least time that passes when machine code has something to do at once.
+const SHORTEST_STEP: Duration = Duration::from_micros(1);
+
 /// Bytes that the adapter and the operating system keep for a host that does not read; further ones are lost.
 const RECEIVED_LIMIT: usize = 1 << 20;
 
@@ -157,6 +160,11 @@ impl Chip {
         &self.machine.bus.nor
     }
 
+    /// What has gone over the line so far: to the device, and to the host.
+    pub(crate) const fn traffic(&self) -> [Traffic; 2] {
+        [self.line().to_device.traffic(), self.line().to_host.traffic()]
+    }
+
     /// Whether the adapter is there, and since when.
     pub(crate) const fn adapter(&self) -> Adapter {
         self.adapter
@@ -170,6 +178,11 @@ impl Chip {
     /// Whether firmware runs, so that the chip has to be polled in real time.
     pub(crate) const fn runs_firmware(&self) -> bool {
         matches!(self.cpu, Cpu::Firmware(_))
+    }
+
+    /// Whether machine code runs.
+    pub(crate) const fn runs_code(&self) -> bool {
+        matches!(self.cpu, Cpu::Code)
     }
 
     /// Takes the supply away and gives it back; also ends a power cut. RAM and what was on the line are lost.
@@ -283,7 +296,9 @@ impl Chip {
         let step = match self.cpu {
             Cpu::Code => {
                 let arrival = self.line().to_device.peek().map(|symbol| symbol.at);
-                [self.machine.next_event(), arrival].into_iter().flatten().min()
+                let next = [self.machine.next_event(), arrival].into_iter().flatten().min();
+                // What is due already happens as soon as any time passes.
+                next.map(|at| at.max(self.now + SHORTEST_STEP))
             }
             _ => self.next_step(),
         };

@@ -20,12 +20,18 @@ use crate::machine::board::SharedNor;
 use crate::nor::{FlashSource, Nor, StorageError};
 use crate::timing::Timing;
 use crate::transport::VirtualTransport;
+use crate::uart::Traffic;
 use crate::wifi::SimulatedWifi;
 
 /// How often running firmware is asked for console output.
 const FIRMWARE_POLL: Duration = Duration::from_millis(2);
 /// How often the thread of the real clock looks at an idle chip.
 const IDLE_POLL: Duration = Duration::from_millis(100);
+
+/// How long the chip's code may keep everybody else waiting, when it is late.
+const CATCH_UP_MAX: Duration = Duration::from_millis(20);
+/// How much of it runs between two looks at the clock.
+const CATCH_UP_STEP: Duration = Duration::from_millis(2);
 
 /// Where the device's time comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -84,6 +90,22 @@ impl Default for Options {
     }
 }
 
+/// What a device has done since it was plugged in, by its own time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Its own time.
+    pub time: Duration,
+    /// By how much that has fallen behind the real clock, because this computer could not run the chip's code fast
+    /// enough.
+    pub behind: Duration,
+    /// What the host has sent.
+    pub to_device: Traffic,
+    /// What the chip has sent.
+    pub to_host: Traffic,
+    /// How long its flash has been erasing and programming.
+    pub flash_busy: Duration,
+}
+
 /// A virtual ESP8266 board that is plugged in; clones are the same board, and it is gone with the last of them.
 #[derive(Clone, Debug)]
 pub struct VirtualDevice {
@@ -97,6 +119,8 @@ pub(crate) struct Shared {
     changed: Condvar,
     clock: Clock,
     origin: Instant,
+    /// By how much the real clock is ahead of a chip whose code this computer cannot run fast enough.
+    behind: Mutex<Duration>,
 }
 
 impl VirtualDevice {
@@ -130,6 +154,7 @@ impl VirtualDevice {
             changed: Condvar::new(),
             clock: options.clock,
             origin: Instant::now(),
+            behind: Mutex::new(Duration::ZERO),
         });
         if options.clock == Clock::Real {
             let weak = Arc::downgrade(&shared);
@@ -151,6 +176,14 @@ impl VirtualDevice {
     /// Erases and page programs begun so far.
     pub fn flash_operations(&self) -> u64 {
         self.nor(|nor| nor.operations())
+    }
+
+    /// What it has done so far.
+    pub fn usage(&self) -> Usage {
+        let (time, [to_device, to_host], flash_busy) =
+            self.shared.use_chip(|chip| (chip.now(), chip.traffic(), chip.nor().lock().busy()));
+        let behind = *self.shared.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        Usage { time, behind, to_device, to_host, flash_busy }
     }
 
     /// Plans a power cut in the middle of an erase or program, after `operations` more that succeed.
@@ -212,9 +245,24 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Chip> {
         let mut chip = self.chip.lock().unwrap_or_else(PoisonError::into_inner);
         if self.clock == Clock::Real {
-            chip.advance(self.origin.elapsed());
+            self.catch_up(&mut chip);
         }
         chip
+    }
+
+    /// Brings the chip up to the real time. What takes too long is given up: from then on the chip's time is late.
+    fn catch_up(&self, chip: &mut Chip) {
+        let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.origin.elapsed().saturating_sub(*behind);
+        let started = Instant::now();
+        while chip.now() < now {
+            if started.elapsed() > CATCH_UP_MAX {
+                *behind += now - chip.now();
+                return;
+            }
+            let step = if chip.runs_code() { CATCH_UP_STEP } else { Duration::MAX };
+            chip.advance(now.min(chip.now().saturating_add(step)));
+        }
     }
 
     /// Does something with the chip at the present time.
@@ -257,11 +305,10 @@ impl Shared {
             let before = (chip.now(), Instant::now());
             let wait = next.saturating_sub(chip.now()).min(longest);
             chip = self.wait(chip, wait);
-            let now = match self.clock {
-                Clock::Simulated => (before.0 + before.1.elapsed()).min(deadline),
-                Clock::Real => self.origin.elapsed(),
-            };
-            chip.advance(now);
+            match self.clock {
+                Clock::Simulated => chip.advance((before.0 + before.1.elapsed()).min(deadline)),
+                Clock::Real => self.catch_up(&mut chip),
+            }
         }
         chip
     }
@@ -284,5 +331,28 @@ fn keep_going(device: &Weak<Shared>) {
         let wait = chip.next_event().map_or(longest, |next| next.saturating_sub(chip.now()).min(longest));
         chip = shared.wait(chip, wait);
         drop(chip);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use espbroker_flasher::transport::Transport as _;
+
+    use super::*;
+
+    #[test]
+    fn the_usage_is_what_went_over_the_line_and_the_time_that_it_takes_there() {
+        let device = VirtualDevice::new(Options { clock: Clock::Simulated, ..Options::default() }).unwrap();
+        let before = device.usage();
+        let mut port = device.transport();
+        port.write_all(&[0x55; 1152]).unwrap();
+        port.sleep(Duration::from_secs(1));
+        let usage = device.usage();
+        assert_eq!((before.to_device.bytes, usage.to_device.bytes), (0, 1152));
+        let off = usage.to_device.time.abs_diff(Duration::from_millis(100));
+        assert!(off < Duration::from_micros(10), "{usage:?}");
+        assert!(usage.to_host.bytes > 0, "the boot ROM's log");
+        assert_eq!(usage.time - before.time, Duration::from_secs(1));
+        assert_eq!((usage.behind, usage.flash_busy), (Duration::ZERO, Duration::ZERO));
     }
 }

@@ -209,7 +209,7 @@ mod tests {
         flash.erase_sector(1).unwrap();
         assert_eq!(flash.now, Duration::from_millis(45));
         flash.write(0x10F0, &[1; 32]).unwrap();
-        assert_eq!(flash.now, Duration::from_micros(46_400), "two pages are touched");
+        assert_eq!(flash.now, Duration::from_micros(45_135), "two pages are touched");
         let mut buffer = [0; 40];
         flash.read(0x10E8, &mut buffer).unwrap();
         assert_eq!((buffer[7], buffer[8], buffer[39]), (0xFF, 1, 1));

@@ -21,6 +21,9 @@ const FLASH_CODE: usize = 0x1_0000;
 /// Loaded segments of a typical program: instructions, constants, data.
 const SEGMENTS: [(u32, usize); 3] = [(0x4010_0000, 26_336), (0x3FFE_8000, 848), (0x3FFE_8350, 1_184)];
 const ENTRY: u32 = 0x4010_0004;
+/// At the entry point, for a device that executes the image: `j .`, a loop that says and does nothing.
+const LOOP: [u8; 3] = [0x06, 0xFF, 0xFF];
+const LOOP_AT: usize = 4;
 
 /// Why no image could be built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,13 +44,15 @@ pub fn build(version: &str) -> Result<Vec<u8>, BuildError> {
     build_for(Target::Virtual, version)
 }
 
-/// The same image with another target in its descriptor, which this device loads and does not run.
+/// The same image with another target in its descriptor: this device executes its code, an endless loop.
 ///
 /// # Errors
 /// As [`build`].
 pub fn build_for(target: Target, version: &str) -> Result<Vec<u8>, BuildError> {
     let mut random = Random::new(0xE5B0);
-    let code = SEGMENTS.map(|(address, length)| (address, filler(&mut random, length)));
+    let mut code = SEGMENTS.map(|(address, length)| (address, filler(&mut random, length)));
+    let [(_, instructions), ..] = &mut code;
+    instructions.iter_mut().skip(LOOP_AT).zip(LOOP).for_each(|(target, byte)| *target = byte);
     let segments: Vec<Segment<'_>> =
         code.iter().map(|(address, data)| Segment { address: *address, data }).collect();
     let mut image = boot_image(&BootHeader::dout_4m(ENTRY), &segments).map_err(BuildError::Boot)?;

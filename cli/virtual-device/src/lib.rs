@@ -3,15 +3,21 @@
 //! ```text
 //!              host                 |            board                |              chip
 //!  VirtualTransport (in process)  --+                                 |  boot (ROM log, image loading)
-//!  rfc2217 (TCP), pty             --+--> uart: bytes with time, rates | --> loader::rom  --> loader::stub
-//!  DTR, RTS                       ----->  lines: EN, GPIO0, straps    |     peripherals: RAM, eFuse, spi
-//!                                   |     nor: flash, file            | <-- flash_routines of the ROM
+//!  rfc2217 (TCP), pty             --+--> line: bytes with time, rates | --> loader::rom, acted --> machine: code on
+//!  DTR, RTS                       ----->  lines: EN, GPIO0, straps    |     the LX106, its peripherals, and the
+//!                                   |     nor: flash, file            | <-- boot ROM's functions
 //!  clients of the broker  <-------- sockets of espbroker-host <------ |     firmware: the real device code
 //! ```
 //!
 //! `chip` joins these and knows no clock; [`VirtualDevice`] gives it one, real or simulated. [`Fault`] lists
-//! what can go wrong. The CPU is not simulated: the boot ROM and the stubs are written out as what they do, and
-//! firmware is recognised by its image descriptor and run natively ([`image`] builds such images).
+//! what can go wrong.
+//!
+//! Executed, instruction by instruction: whatever the loader uploads and starts (flasher stubs), and images in flash
+//! that are not for the virtual target. They meet the chip's memory map with its access faults, UARTs, SPI flash
+//! controller, timers, watchdog, GPIO, RTC, system registers and interrupts ([`machine`]); functions of the boot ROM
+//! are native code at their addresses. Acted out, as what it does: the boot ROM itself, from its log to its serial
+//! loader. Native: firmware for the virtual target, recognised by its image descriptor ([`image`] builds such images).
+//! Not there: radio, SDIO, sleep, the analog parts, and the timing of the flash cache.
 //!
 //! ```
 //! use espbroker_flasher::{ConnectOptions, Session};
@@ -50,7 +56,7 @@ mod wifi;
 
 pub use espbroker_host::Ports;
 
-pub use device::{Clock, Options, VirtualDevice};
+pub use device::{Clock, Options, Usage, VirtualDevice};
 pub use fault::{Direction, Fault};
 pub use lines::{FlashButton, Wiring};
 pub use nor::{FlashSource, StorageError};
@@ -59,4 +65,5 @@ pub use pty::ServedPty;
 pub use rfc2217::Served;
 pub use timing::{Pace, Timing};
 pub use transport::VirtualTransport;
+pub use uart::Traffic;
 pub use wifi::{Dhcp, Network, Refusal, SimulatedWifi};

@@ -15,6 +15,6 @@ pub enum Pace {
 pub struct Timing {
     /// The serial line: ten bit times for a byte.
     pub uart: Pace,
-    /// Erasing and programming: typical values of a W25Q32, page 0.7 ms, sector 45 ms, block 150 ms, 4 MB 10 s.
+    /// Erasing and programming: typical values of a W25Q32, page 0.7 ms (32 bytes 0.11 ms), sector 45 ms, block 150 ms, 4 MB 10 s.
     pub nor: Pace,
 }

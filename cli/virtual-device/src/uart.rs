@@ -44,12 +44,27 @@ pub(crate) struct Wire {
     pace: Pace,
     free_at: Duration,
     symbols: VecDeque<Symbol>,
+    traffic: Traffic,
+}
+
+/// What has gone over one direction of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Bytes sent.
+    pub bytes: u64,
+    /// The time that they take on the wire, each at its own rate.
+    pub time: Duration,
 }
 
 impl Wire {
     /// An idle line.
     pub(crate) const fn new(pace: Pace) -> Self {
-        Self { pace, free_at: Duration::ZERO, symbols: VecDeque::new() }
+        Self {
+            pace,
+            free_at: Duration::ZERO,
+            symbols: VecDeque::new(),
+            traffic: Traffic { bytes: 0, time: Duration::ZERO },
+        }
     }
 
     /// Sends one byte as soon as those before it are through, not before `now`; gives when it is through.
@@ -60,8 +75,20 @@ impl Wire {
         };
         let at = self.free_at.max(now) + time;
         self.free_at = at;
+        self.traffic.bytes += 1;
+        self.traffic.time += time;
         self.symbols.push_back(Symbol { at, byte, baud });
         at
+    }
+
+    /// Whether bytes take their time.
+    pub(crate) const fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    /// Everything sent so far.
+    pub(crate) const fn traffic(&self) -> Traffic {
+        self.traffic
     }
 
     /// When everything sent is through.

@@ -1,5 +1,6 @@
 //! Espressif's esptool against the virtual device over RFC 2217: it identifies, writes, verifies, reads and erases,
-//! and the flash file then holds what it wrote, byte for byte.
+//! and the flash file then holds what it wrote, byte for byte. Of the two generations of stub that it ships, it uploads
+//! each, and the device runs them as machine code.
 
 use std::{
     fs,
@@ -18,18 +19,25 @@ struct Bench {
     port: String,
     flash: PathBuf,
     folder: PathBuf,
-    /// `--no-stub` or nothing.
+    /// What esptool is told about the stub.
     mode: &'static [&'static str],
 }
 
-/// Runs all checks, with and without a stub.
+/// The loaders: the boot ROM's, and both generations of Espressif's stub.
+const LOADERS: [(&str, &[&str]); 3] = [
+    ("boot ROM", &["--no-stub"]),
+    ("stub, legacy", &["--stub-version", "1"]),
+    ("stub, current", &["--stub-version", "2"]),
+];
+
+/// Runs all checks with each of [`LOADERS`].
 ///
 /// # Errors
 ///
 /// When Python or esptool cannot be had, or the virtual device does not start.
 pub(crate) fn run(program: &Path, tally: &mut Tally) -> Result<(), Failure> {
     let esptool = install()?;
-    for (name, mode) in [("boot ROM", &["--no-stub"][..]), ("stub", &[][..])] {
+    for (name, mode) in LOADERS {
         let folder = tempfile::tempdir()?;
         let flash = folder.path().join("flash.bin");
         let (_device, line) = Background::start(
@@ -52,7 +60,7 @@ pub(crate) fn run(program: &Path, tally: &mut Tally) -> Result<(), Failure> {
         };
         bench.identify(name, tally);
         bench.write(name, tally);
-        if mode.is_empty() {
+        if mode != ["--no-stub"] {
             bench.stub_only(name, tally);
         }
     }
@@ -117,7 +125,13 @@ impl Bench {
             self.esptool(&["--baud", "460800", "write-flash", "--flash-size", "keep", "0x100000", &file])?;
             self.flash_holds(0x10_0000, &written)
         });
-        tally.check(&format!("esptool, {loader}: verify-flash"), || {
+        tally.check(&format!("esptool, {loader}: write-flash without compression at 921600 baud"), || {
+            let file = self.file("raw.bin", &sample(20_000, 5))?;
+            let arguments = ["write-flash", "--no-compress", "--flash-size", "keep", "0x200000", &file];
+            self.says(&[&["--baud", "921600"], &arguments[..]].concat(), "Hash of data verified")?;
+            self.flash_holds(0x20_0000, &sample(20_000, 5))
+        });
+        tally.check(&format!("esptool, {loader}: verify-flash by MD5"), || {
             let file = self.file("fast.bin", &written)?;
             self.says(&["verify-flash", "--flash-size", "keep", "0x100000", &file], "uccessful")?;
             let other = self.file("other.bin", &sample(100_000, 4))?;
@@ -127,9 +141,10 @@ impl Bench {
                 Err(other) => Err(other),
             }
         });
-        tally.check(&format!("esptool, {loader}: read-flash"), || {
+        tally.check(&format!("esptool, {loader}: read-flash at 921600 baud"), || {
             let path = self.folder.join("read.bin");
-            self.esptool(&["read-flash", "0x100000", "100000", &path.display().to_string()])?;
+            let path_text = path.display().to_string();
+            self.esptool(&["--baud", "921600", "read-flash", "0x100000", "100000", &path_text])?;
             if fs::read(path)? == written {
                 Ok(())
             } else {
@@ -149,7 +164,11 @@ impl Bench {
 }
 
 /// A virtual environment with esptool in it, made once.
-fn install() -> Result<PathBuf, Failure> {
+///
+/// # Errors
+///
+/// When Python or esptool cannot be had.
+pub(crate) fn install() -> Result<PathBuf, Failure> {
     let folder = scratch().join(format!("esptool-{VERSION}"));
     let esptool = folder.join("bin/esptool");
     if !esptool.exists() {

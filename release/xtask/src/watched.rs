@@ -59,8 +59,22 @@ impl Watched {
     /// # Errors
     ///
     /// When it does not come in 20 s, or the program ends without it.
-    pub(crate) fn line(&mut self, what: &str, mut wanted: impl FnMut(&str) -> bool) -> Result<String, Failure> {
-        let end = Instant::now() + PATIENCE;
+    pub(crate) fn line(&mut self, what: &str, wanted: impl FnMut(&str) -> bool) -> Result<String, Failure> {
+        self.line_within(PATIENCE, what, wanted)
+    }
+
+    /// [`Self::line`] with another wait.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come in time, or the program ends without it.
+    pub(crate) fn line_within(
+        &mut self,
+        patience: Duration,
+        what: &str,
+        mut wanted: impl FnMut(&str) -> bool,
+    ) -> Result<String, Failure> {
+        let end = Instant::now() + patience;
         loop {
             match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(line) => {

@@ -28,6 +28,9 @@ use crate::slip::{self, Decoder};
 use crate::transport::{ControlLines, Transport, TransportError};
 use crate::{Event, Order, Region, Secrecy};
 
+/// What the UART's rate is divided from: twice the crystal.
+const UART_CLOCK: u32 = 52_000_000;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     /// Nothing answers.
@@ -77,6 +80,8 @@ pub(super) struct Device {
     /// Answers that a busy stub has not given yet.
     held: VecDeque<(u32, Vec<u8>)>,
     pub(super) baud_ceiling: u32,
+    /// The same for the boot ROM.
+    pub(super) rom_baud_ceiling: u32,
     pub(super) fault: FaultScript,
     pub(super) unplugged: bool,
     pub(super) output: VecDeque<u8>,
@@ -116,6 +121,7 @@ impl Device {
             window_used: 0,
             held: VecDeque::new(),
             baud_ceiling: u32::MAX,
+            rom_baud_ceiling: u32::MAX,
             fault: Box::new(|_, _| Fault::None),
             unplugged: false,
             output: VecDeque::new(),
@@ -137,6 +143,9 @@ impl Device {
     }
 
     fn register(&self, address: u32) -> u32 {
+        if address == UART_CLOCK_DIVIDER && self.mode == Mode::Rom {
+            return UART_CLOCK / self.device_baud;
+        }
         self.registers.get(&address).copied().unwrap_or(0)
     }
 
@@ -321,6 +330,15 @@ impl Device {
     }
 
     fn write_register(&mut self, address: u32, value: u32) {
+        if address == UART_CLOCK_DIVIDER && self.mode == Mode::Rom {
+            let baud = UART_CLOCK / value.max(1);
+            // As on a chip, a divider gives the rate nearly.
+            let meant =
+                [self.device_baud, 230_400, 460_800].into_iter().min_by_key(|rate| rate.abs_diff(baud));
+            let above = baud > self.rom_baud_ceiling.saturating_add(self.rom_baud_ceiling / 50);
+            self.device_baud = if above { 1 } else { meant.unwrap_or(baud) };
+            return;
+        }
         if address != spi::CMD {
             self.registers.insert(address, value);
             return;

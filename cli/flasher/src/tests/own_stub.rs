@@ -82,8 +82,19 @@ fn the_own_stub_is_known_by_its_answer_and_its_rate_is_probed_with_an_echo() {
     let bench = bench(|_| {});
     let (info, _) = with_stub(&bench, |session| (session.stub_info(), session.baud()));
     assert_eq!(info, (Some(INFO), 460_800));
-    let asked: Vec<_> = bench.device().requests[5..].to_vec();
+    let device = bench.device();
+    assert_eq!(device.requests[1..4], ["READ_REG", "WRITE_REG", "READ_REG"], "the boot ROM's own rate");
+    assert_eq!(device.requests.last_chunk::<3>().unwrap(), &["MEM_END", "STUB_INFO", "ECHO"]);
+}
+
+#[test]
+fn where_the_boot_rom_stays_at_its_rate_the_stub_goes_to_the_fast_one() {
+    let bench = bench(|device| device.rom_baud_ceiling = 115_200);
+    let ((info, baud), events) = with_stub(&bench, |session| (session.stub_info(), session.baud()));
+    assert_eq!((info, baud), (Some(INFO), 460_800));
+    let asked = bench.device().requests.last_chunk::<4>().unwrap().clone();
     assert_eq!(asked, ["MEM_END", "STUB_INFO", "CHANGE_BAUDRATE 460800 115200", "ECHO"]);
+    assert!(!events.iter().any(|event| matches!(event, Event::Warning(_))), "the rate itself works");
 }
 
 #[test]
@@ -144,7 +155,12 @@ fn a_first_flash_fills_the_window_and_ends_with_the_first_sector() {
     assert!(holds(&bench, &image));
     assert_eq!(
         requests(&bench, "FLASH_DEFL_BEGIN"),
-        ["FLASH_DEFL_BEGIN 0x45000 at 0x1000", "FLASH_DEFL_BEGIN 0x1000 at 0x0"]
+        [
+            "FLASH_DEFL_BEGIN 0x1f000 at 0x1000",
+            "FLASH_DEFL_BEGIN 0x20000 at 0x20000",
+            "FLASH_DEFL_BEGIN 0x6000 at 0x40000",
+            "FLASH_DEFL_BEGIN 0x1000 at 0x0",
+        ]
     );
     assert!(requests(&bench, "ERASE_REGION").is_empty(), "a blank first sector is not erased");
     let used = bench.device().window_used;
@@ -169,7 +185,6 @@ fn the_same_again_writes_nothing_and_is_verified_all_the_same() {
     assert!(results.iter().all(|result| result.verified == Verified::Matches && result.written == 0));
     let writes = requests(&bench, "FLASH_").len() + requests(&bench, "ERASE").len();
     assert_eq!(writes, 0);
-    assert_eq!(requests(&bench, "SECTOR_DIGESTS").len(), 3);
 }
 
 #[test]

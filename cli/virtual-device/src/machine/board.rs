@@ -1,30 +1,29 @@
 //! [`Board`]: what the CPU reaches by address, and what reaches it by interrupt.
 //!
-//! Implements the [`Bus`] of the CPU with the chip's memory map and access rules. Device time is lazy: a peripheral is
-//! brought up to date when it is accessed or when the earliest of its next events is due, which [`Board::poll`] tells
-//! the CPU. The serial loader of the boot ROM uses the same registers with [`Board::read`] and [`Board::write`].
+//! The CPU sees it as its [`espbroker_lx106::Bus`] (in [`super::bus`]). Device time is lazy: peripherals are brought up
+//! to date when one is accessed or when the earliest of their next events is due, which the CPU is told when it polls. The serial loader of the boot ROM uses the same registers with [`Board::read`] and [`Board::write`].
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use espbroker_flasher::protocol::CHIP_MAGIC;
-use espbroker_lx106::{Bus, Fault, Poll, Width};
+use espbroker_lx106::{Bus as _, Width};
 
 use crate::boot::{Cause, FLASH_STRAP, Strap};
 use crate::fault::Faults;
 use crate::line::Line;
 use crate::machine::dport::Dport;
 use crate::machine::gpio::Gpio;
-use crate::machine::memory::{FLASH_WINDOW, IRAM, Memory, ROM};
+use crate::machine::memory::Memory;
 use crate::machine::registers::{
-    GPIO, MICROSECONDS, PERIPHERALS, Plain, RANDOM, RTC, RTC_MEMORY, SPI0, SPI1, SYSTEM, TIMERS,
+    GPIO, MICROSECONDS, Plain, RANDOM, RTC, RTC_MEMORY, SPI0, SPI1, SYSTEM_REGISTERS, TIMERS,
     UART_INTERRUPTS, UART0, UART1, WATCHDOG,
 };
 use crate::machine::rtc::Rtc;
 use crate::machine::spi::Spi;
 use crate::machine::time::{self, Ticks, Timebase};
 use crate::machine::timers::{Timer, Timers};
-use crate::machine::uart::{RX_FULL, Uart};
+use crate::machine::uart::{FIFO_LENGTH, RX_FULL, Uart};
 use crate::machine::watchdog::{Bite, Watchdog};
 use crate::nor::Nor;
 use crate::random::Random;
@@ -91,11 +90,11 @@ pub(crate) struct Board {
     random: Random,
     others: Plain,
     /// Something happened since the last settling.
-    touched: bool,
+    pub(super) touched: bool,
     /// The cycle of the next event.
-    due: u64,
-    levels: u32,
-    edges: u32,
+    pub(super) due: u64,
+    pub(super) levels: u32,
+    pub(super) edges: u32,
 }
 
 impl Board {
@@ -219,7 +218,7 @@ impl Board {
     }
 
     /// Reads a device register.
-    fn read_device(&mut self, address: u32, now: Duration, tick: Ticks) -> u32 {
+    pub(super) fn read_device(&mut self, address: u32, now: Duration, tick: Ticks) -> u32 {
         let offset = address & 0xFF;
         match address & !0xFF {
             UART0 => {
@@ -233,7 +232,7 @@ impl Board {
             TIMERS => self.timers.read(offset, tick),
             RTC => self.rtc.read(offset, tick),
             WATCHDOG => self.watchdog.read(offset),
-            0x3FF0_0000 => self.dport.read(offset),
+            SYSTEM_REGISTERS => self.dport.read(offset),
             _ => match address {
                 UART_INTERRUPTS => {
                     u32::from(self.uart[0].interrupts()) | u32::from(self.uart[1].interrupts()) << 2
@@ -252,7 +251,7 @@ impl Board {
     }
 
     /// Writes a device register.
-    fn write_device(&mut self, address: u32, value: u32, now: Duration, tick: Ticks) {
+    pub(super) fn write_device(&mut self, address: u32, value: u32, now: Duration, tick: Ticks) {
         let offset = address & 0xFF;
         self.touched = true;
         match address & !0xFF {
@@ -268,7 +267,7 @@ impl Board {
                 }
             }
             WATCHDOG => self.watchdog.write(offset, value, tick),
-            0x3FF0_0000 => self.code_changed |= self.dport.write(offset, value),
+            SYSTEM_REGISTERS => self.code_changed |= self.dport.write(offset, value),
             _ if RTC_MEMORY.contains(&address) => {
                 if let Some(word) = self.rtc.memory(address - RTC_MEMORY.start) {
                     *word = value;
@@ -279,19 +278,20 @@ impl Board {
     }
 
     /// Brings everything up to `at`: bytes arrive and leave, timers fire.
-    fn settle(&mut self, at: u64) {
+    pub(super) fn settle(&mut self, at: u64) {
         self.touched = false;
         let tick = self.time.tick(at);
         let now = time::duration(tick);
         let [uart0, uart1] = &mut self.uart;
-        loop {
-            let arrived = self.line.to_device.receive(now);
-            if let Some(symbol) = arrived {
-                uart0.settle(time::ticks(symbol.at));
-                uart0.receive(symbol, time::ticks(symbol.at));
-            } else {
-                break;
-            }
+        // Bytes that take no time would find a full FIFO; on such a line they wait for room.
+        let patient = self.line.to_device.pace() == Pace::Instant;
+        let has_room = |uart: &Uart| !patient || uart.received() < FIFO_LENGTH;
+        while has_room(uart0)
+            && let Some(symbol) = self.line.to_device.receive(now)
+        {
+            let at = time::ticks(symbol.at);
+            uart0.settle(at);
+            uart0.receive(symbol, at);
         }
         while let Some((byte, from)) = uart0.next_to_send(tick) {
             let until = self.line.chip_sends(byte, uart::baud(uart0.divider), time::duration(from));
@@ -322,8 +322,9 @@ impl Board {
         if self.gpio.interrupts() {
             self.levels |= INTERRUPT_GPIO;
         }
-        let arrival = self.line.to_device.peek().map(|symbol| time::ticks_until(symbol.at));
         let [uart0, uart1] = &self.uart;
+        let arrival = self.line.to_device.peek().filter(|_| has_room(uart0));
+        let arrival = arrival.map(|symbol| time::ticks_until(symbol.at));
         let spi = self.spi.next_event(now).map(time::ticks_until);
         let events = [
             arrival,
@@ -334,128 +335,5 @@ impl Board {
             spi,
         ];
         self.due = events.into_iter().flatten().min().map_or(u64::MAX, |tick| self.time.cycle(tick));
-    }
-}
-
-impl Bus for Board {
-    fn fetch(&mut self, address: u32) -> Result<u32, Fault> {
-        if IRAM.contains(&address) && !self.dport.is_cache(address) {
-            return self.memory.code(address).ok_or(Fault::FetchError);
-        }
-        match address {
-            0..0x2000_0000 => Err(Fault::FetchProhibited),
-            _ if FLASH_WINDOW.contains(&address) => Ok(self.flash_word(address)),
-            _ => Err(Fault::FetchError),
-        }
-    }
-
-    #[inline]
-    fn load(&mut self, address: u32, width: Width, at: u64) -> Result<u32, Fault> {
-        if let Some(value) = self.memory.load_data(address, width) {
-            return Ok(value);
-        }
-        self.load_elsewhere(address, width, at)
-    }
-
-    #[inline]
-    fn store(&mut self, address: u32, width: Width, value: u32, at: u64) -> Result<(), Fault> {
-        if self.memory.store_data(address, width, value).is_some() {
-            return Ok(());
-        }
-        self.store_elsewhere(address, width, value, at)
-    }
-
-    #[inline]
-    fn is_device(&self, address: u32) -> bool {
-        SYSTEM.contains(&address) || PERIPHERALS.contains(&address)
-    }
-
-    fn poll(&mut self, at: u64) -> Poll {
-        if self.touched || at >= self.due {
-            self.settle(at);
-        }
-        Poll { levels: self.levels, edges: std::mem::take(&mut self.edges), next: self.due }
-    }
-
-    fn is_native(&self, pc: u32) -> bool {
-        ROM.contains(&pc)
-    }
-
-    fn is_idle_read(&self, address: u32) -> bool {
-        match address & !0xFF {
-            UART0 | UART1 => address & 0xFF != 0,
-            SPI0 | SPI1 | GPIO | WATCHDOG | 0x3FF0_0000 => true,
-            _ => RTC_MEMORY.contains(&address) || address == UART_INTERRUPTS,
-        }
-    }
-}
-
-impl Board {
-    fn flash_word(&self, address: u32) -> u32 {
-        let Some(place) = self.dport.flash_address(address & !3 & (0x10_0000 - 1)) else { return 0 };
-        let mut word = [0; 4];
-        // The cache waits for a flash that is busy; here the array is read as it is.
-        self.nor.lock().read(place, &mut word, Duration::MAX);
-        u32::from_le_bytes(word)
-    }
-
-    fn load_elsewhere(&mut self, address: u32, width: Width, at: u64) -> Result<u32, Fault> {
-        if self.is_device(address) {
-            if self.reset.is_some() {
-                return Ok(0);
-            }
-            if self.touched || at >= self.due {
-                self.settle(at);
-            }
-            let tick = self.time.tick(at);
-            let word = self.read_device(address & !3, time::duration(tick), tick);
-            // Narrow accesses to registers are not documented; they give a part of the word here.
-            let part = word >> (8 * (address & 3));
-            return Ok(match width {
-                Width::Word => word,
-                Width::Half => part & 0xFFFF,
-                Width::Byte => part & 0xFF,
-            });
-        }
-        let word = match address {
-            0..0x2000_0000 => return Err(Fault::LoadProhibited),
-            _ if IRAM.contains(&address) => {
-                // RAM that serves as cache is not mapped and is said to read as 0.
-                if self.dport.is_cache(address) { 0 } else { self.memory.code(address).unwrap_or(0) }
-            }
-            _ if ROM.contains(&address) => self.memory.rom(address),
-            _ if FLASH_WINDOW.contains(&address) => self.flash_word(address),
-            // Holes in the map are not documented.
-            _ => return Err(Fault::LoadStoreError),
-        };
-        if width == Width::Word { Ok(word) } else { Err(Fault::LoadStoreError) }
-    }
-
-    fn store_elsewhere(&mut self, address: u32, width: Width, value: u32, at: u64) -> Result<(), Fault> {
-        if self.is_device(address) {
-            if self.reset.is_some() {
-                return Ok(());
-            }
-            if self.touched || at >= self.due {
-                self.settle(at);
-            }
-            let tick = self.time.tick(at);
-            self.write_device(address & !3, value, time::duration(tick), tick);
-            let cycles_per_tick = self.dport.cycles_per_tick();
-            if self.time.cycles_per_tick() != cycles_per_tick {
-                self.time.change_speed(at, cycles_per_tick);
-            }
-            return Ok(());
-        }
-        match address {
-            0..0x2000_0000 => Err(Fault::StoreProhibited),
-            _ if IRAM.contains(&address) && width == Width::Word => {
-                if !self.dport.is_cache(address) {
-                    self.memory.store_code(address, value);
-                }
-                Ok(())
-            }
-            _ => Err(Fault::LoadStoreError),
-        }
     }
 }

@@ -108,6 +108,7 @@ impl Memory {
     }
 
     /// `length` bytes of RAM from `address` on; `None` when not all of it is RAM.
+    #[cfg(test)]
     pub(crate) fn ram(&self, address: u32, length: usize) -> Option<&[u8]> {
         [(&DRAM, &self.dram), (&IRAM, &self.iram)].into_iter().find_map(|(range, memory)| {
             let start = address.checked_sub(range.start)? as usize;

@@ -9,6 +9,7 @@
 //! Time is the CPU's cycle counter; [`time`] translates it into the [`Duration`] that line and flash work with.
 
 pub(crate) mod board;
+mod bus;
 pub(crate) mod dport;
 pub(crate) mod gpio;
 pub(crate) mod memory;
@@ -89,30 +90,6 @@ impl Machine {
         self.bus.store(address, width, value, self.cpu.cycles())?;
         if self.bus.memory.is_code(address) {
             self.cpu.forget_code();
-        }
-        Ok(())
-    }
-
-    /// Reads `length` bytes one by one, as a byte loop would.
-    ///
-    /// # Errors
-    /// The first access that faults.
-    pub(crate) fn bytes(&mut self, address: u32, length: u32) -> Result<Vec<u8>, Fault> {
-        (0..length)
-            .map(|offset| {
-                let [byte, ..] = self.load(address.wrapping_add(offset), Width::Byte)?.to_le_bytes();
-                Ok(byte)
-            })
-            .collect()
-    }
-
-    /// Writes bytes one by one, as a byte loop would.
-    ///
-    /// # Errors
-    /// The first access that faults; the bytes before it are written.
-    pub(crate) fn write_bytes(&mut self, address: u32, bytes: &[u8]) -> Result<(), Fault> {
-        for (offset, &byte) in (0..).zip(bytes) {
-            self.store(address.wrapping_add(offset), Width::Byte, byte.into())?;
         }
         Ok(())
     }

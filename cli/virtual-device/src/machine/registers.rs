@@ -10,6 +10,8 @@ pub(crate) const SYSTEM: Range<u32> = 0x3FF0_0000..0x3FF4_0000;
 /// All other peripherals.
 pub(crate) const PERIPHERALS: Range<u32> = 0x6000_0000..0x6001_0000;
 
+/// DPORT's own registers.
+pub(crate) const SYSTEM_REGISTERS: u32 = 0x3FF0_0000;
 /// UART0.
 pub(crate) const UART0: u32 = 0x6000_0000;
 /// SPI1, which programs call HSPI.

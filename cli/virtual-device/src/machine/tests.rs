@@ -10,7 +10,6 @@ use crate::nor::{FlashSource, Nor};
 use crate::timing::Pace;
 
 const CODE: u32 = 0x4010_0000;
-const UART0: u32 = 0x6000_0000;
 
 /// Sends back every byte plus one; an exclamation mark resets the chip.
 ///

@@ -66,6 +66,9 @@ impl Timebase {
 
     /// The first cycle of a tick.
     pub(crate) const fn cycle(&self, tick: Ticks) -> u64 {
+        if tick == Ticks::MAX {
+            return u64::MAX;
+        }
         let ahead = tick.saturating_sub(self.tick);
         self.cycle.saturating_add(ahead.saturating_mul(self.cycles_per_tick))
     }
@@ -109,7 +112,8 @@ mod tests {
 
     #[test]
     fn no_time_is_too_long() {
-        let base = Timebase::default();
+        let mut base = Timebase::default();
+        base.align(5, Duration::from_secs(1));
         assert_eq!(base.cycle_at(Duration::MAX), u64::MAX);
         assert_eq!(ticks(Duration::MAX), u64::MAX);
     }

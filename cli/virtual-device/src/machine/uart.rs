@@ -87,11 +87,6 @@ impl Uart {
         self.received.len()
     }
 
-    /// Bytes in the transmit FIFO, without the one being sent.
-    pub(crate) fn to_send(&self) -> usize {
-        self.to_send.len()
-    }
-
     /// Takes a byte out of the receive FIFO.
     pub(crate) fn pop(&mut self) -> Option<u8> {
         let byte = self.received.pop_front();

@@ -31,6 +31,9 @@ pub(crate) const STATUS_WRITE_ENABLED: u8 = 1 << 1;
 pub(crate) const STATUS_PROTECTION: u8 = 0x1C;
 
 const STATUS_WRITABLE: u8 = 0xFC;
+/// The first byte of a program, each further one, and a whole page.
+const FIRST_BYTE_TIME: Duration = Duration::from_micros(30);
+const BYTE_TIME: Duration = Duration::from_nanos(2_500);
 const PAGE_TIME: Duration = Duration::from_micros(700);
 const SECTOR_TIME: Duration = Duration::from_millis(45);
 const BLOCK_TIME: Duration = Duration::from_millis(150);
@@ -57,6 +60,7 @@ pub(crate) struct Nor {
     status: u8,
     busy_until: Duration,
     operations: u64,
+    busy: Duration,
     power_cut_after: Option<u64>,
     power_lost_at: Option<Duration>,
     stuck_sectors: Vec<u32>,
@@ -83,6 +87,7 @@ impl Nor {
             status: 0,
             busy_until: Duration::ZERO,
             operations: 0,
+            busy: Duration::ZERO,
             power_cut_after: None,
             power_lost_at: None,
             stuck_sectors: Vec::new(),
@@ -104,6 +109,11 @@ impl Nor {
     /// Page programs and erases begun since the chip was made.
     pub(crate) const fn operations(&self) -> u64 {
         self.operations
+    }
+
+    /// Time of all of these together.
+    pub(crate) const fn busy(&self) -> Duration {
+        self.busy
     }
 
     /// When the operation going on ends; in the past when there is none.
@@ -223,7 +233,7 @@ impl Nor {
             self.memory.clear_bits(page + column, mask);
         }
         self.memory.store(page, PAGE);
-        self.busy_until = now + self.duration(PAGE_TIME);
+        self.take_time(program_time(data.len()), now);
     }
 
     /// Erases to FF (20, D8, C7). Ignored while busy, without write enable and under protection.
@@ -242,7 +252,7 @@ impl Nor {
             }
         }
         self.memory.store(start, length);
-        self.busy_until = now + self.duration(time);
+        self.take_time(time, now);
     }
 
     fn erase_sector(&mut self, start: u32) {
@@ -282,11 +292,25 @@ impl Nor {
         true
     }
 
+    fn take_time(&mut self, typical: Duration, now: Duration) {
+        let time = self.duration(typical);
+        self.busy += time;
+        self.busy_until = now + time;
+    }
+
     fn duration(&self, typical: Duration) -> Duration {
         match self.pace {
             Pace::RealTime => typical,
             Pace::Instant => Duration::ZERO,
         }
+    }
+}
+
+/// How long it takes to program so many bytes: the boot ROM's 32 at a time take longer than a page at once.
+fn program_time(bytes: usize) -> Duration {
+    match u32::try_from(bytes) {
+        Ok(bytes) if bytes < PAGE => FIRST_BYTE_TIME + BYTE_TIME * bytes.saturating_sub(1),
+        _ => PAGE_TIME,
     }
 }
 

@@ -6,11 +6,11 @@ use espbroker_flasher::{
 };
 use espbroker_virtual_device::{Clock, Fault, FlashSource, Options, VirtualDevice};
 
-/// A stub in esptool's form; the device only looks at the entry point, so a word of text is enough.
-const STUB: &str = r#"{"entry": 1074840836, "text": "AQIDBAUGBwg=", "text_start": 1074840832}"#;
+/// The project's own stub, which the device runs as machine code.
+const STUB: &[u8] = include_bytes!("../../../../firmware/lx106/stub/stub.bin");
 
 pub(crate) fn stub() -> Stub {
-    Stub::from_esptool_json(STUB).unwrap()
+    Stub::from_image(STUB).unwrap()
 }
 
 pub(crate) fn simulated(flash: Vec<u8>, faults: Vec<Fault>) -> VirtualDevice {
@@ -47,7 +47,7 @@ pub(crate) fn program(
     regions: &[Region],
 ) -> Result<Result<Vec<Programmed>, ProgramError>, ConnectError> {
     let (result, _) = session(device, |session| {
-        if path == Path::Stub {
+        if path != Path::Rom {
             session.start_stub(&stub(), &[460_800]).map(drop).unwrap_or_default();
         }
         session.program(regions, &EraseAllowed::only(regions.iter().map(Region::sectors)))

@@ -50,7 +50,7 @@ pub trait Chip {
 
     /// Sends one command to the flash and waits until its bits are through, not until the flash is ready again.
     /// The first byte is the lowest byte of the first word.
-    fn transfer(&mut self, transfer: Transfer, buffer: &mut [u32; FIFO / 4]);
+    fn transfer(&mut self, transfer: Transfer, buffer: &mut [u32]);
 
     /// Begins an MD5.
     fn digest(&mut self) -> Self::Digest;
@@ -59,5 +59,5 @@ pub trait Chip {
     fn update(&mut self, digest: &mut Self::Digest, buffer: &[u32; FIFO / 4], length: usize);
 
     /// Ends an MD5.
-    fn finish(&mut self, digest: Self::Digest) -> [u8; 16];
+    fn finish(&mut self, digest: &mut Self::Digest) -> [u8; 16];
 }

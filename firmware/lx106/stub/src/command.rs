@@ -2,7 +2,7 @@
 
 use crate::chip::Chip;
 use crate::flash::{Flash, SECTOR};
-use crate::read::{Reading, digest};
+use crate::read::{Reading, Reads, digest};
 use crate::receive::{CUT, Input, Receiver};
 use crate::transmit::{Frame, greet, respond};
 use crate::wire::{BLOCK_MAX, INFO_MAGIC, Operation, RECEIVE_WINDOW, Refusal, VERSION};
@@ -85,6 +85,7 @@ impl<'a, C: Chip> Stub<'a, C> {
     }
 
     /// Does the next piece of work: at most one operation of the flash, one round of unpacking, one request.
+    #[inline(never)]
     pub fn poll<const N: usize>(&mut self, chip: &mut C, receiver: &Receiver<N>) -> Next {
         self.write.poll(chip, &mut self.flash, Rest::Wait);
         if self.left > 0 {
@@ -92,7 +93,11 @@ impl<'a, C: Chip> Stub<'a, C> {
             return Next::Poll;
         }
         let Some(length) = receiver.take_frame() else {
-            self.reading = self.reading.take().and_then(|reading| reading.send(chip));
+            if let Some(reading) = &mut self.reading
+                && reading.send(chip) == Reads::Done
+            {
+                self.reading = None;
+            }
             return Next::Poll;
         };
         if length >= HEADER {
@@ -147,6 +152,7 @@ impl<const N: usize> Request<'_, N> {
     }
 }
 
+#[inline(never)]
 fn word<const N: usize>(receiver: &Receiver<N>, offset: usize) -> u32 {
     u32::from_le_bytes([0, 1, 2, 3].map(|byte| receiver.peek(offset + byte)))
 }
@@ -206,9 +212,7 @@ impl<C: Chip> Stub<'_, C> {
         let stated = request.data_length()?;
         let length = stated as usize;
         let byte = request.operation();
-        let Some((operation, least)) =
-            Operation::ALL.into_iter().find(|&(operation, _)| operation as u8 == byte)
-        else {
+        let Some(&(operation, least)) = Operation::ALL.iter().find(|entry| entry.0 as u8 == byte) else {
             // esptool's operations for other chips: encrypted writes, NAND.
             let is_known = (0xD4..=0xDE).contains(&byte);
             return Err(if is_known { Refusal::NotImplemented } else { Refusal::UnknownCommand });
@@ -404,8 +408,8 @@ impl<C: Chip> Stub<'_, C> {
     fn divider(&mut self, chip: &mut C, new: u32, old: u32) -> Option<u32> {
         if self.clock == 0 {
             let divider = chip.divider();
-            // A product of 64 bits would be the only one in the stub.
-            if divider > u32::MAX.checked_div(old)? {
+            // Any real clock is below 2^27; without a product of 64 bits, which would be the only one in the stub.
+            if old == 0 || divider.leading_zeros() + old.leading_zeros() < 32 {
                 return None;
             }
             self.clock = divider * old;

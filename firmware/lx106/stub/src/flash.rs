@@ -7,6 +7,9 @@ use crate::chip::{Chip, FIFO, Transfer};
 use crate::wire::Refusal;
 
 pub(crate) const SECTOR: u32 = 0x1000;
+/// Bytes that go through the controller at once.
+pub(crate) const PIECE: u32 = 64;
+const _: () = assert!(PIECE as usize == FIFO);
 pub(crate) const BLOCK: u32 = 0x1_0000;
 
 const WRITE_STATUS: u8 = 0x01;
@@ -28,7 +31,6 @@ const TIMEOUT: u32 = 416_000_000;
 
 /// What the controller's buffer holds.
 pub(crate) type Buffer = [u32; FIFO / 4];
-const EMPTY: Buffer = [0; FIFO / 4];
 
 /// The flash did not get ready, or took no command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +59,7 @@ pub(crate) struct Flash {
 impl Flash {
     /// Takes the size from the id: the capacity's exponent of 256 KiB to 16 MiB, in the two forms that exist.
     pub(crate) fn identify<C: Chip>(chip: &mut C) -> Self {
-        let capacity = run(chip, READ_ID, None, 0, 3, &mut EMPTY.clone()) >> 16 & 0xFF;
+        let capacity = answer(chip, READ_ID, 3) >> 16 & 0xFF;
         let size = match capacity {
             0x12..=0x18 => 1 << capacity,
             0x32..=0x38 => 1 << (capacity - 0x20),
@@ -110,7 +112,7 @@ impl Flash {
             Unit::Sector => SECTOR_ERASE,
             Unit::Block => BLOCK_ERASE,
         };
-        self.start(chip, command, Some(address), 0, &mut EMPTY.clone())
+        self.start(chip, command, Some(address), 0, &mut [])
     }
 
     /// Reads at most [`FIFO`] bytes.
@@ -120,14 +122,14 @@ impl Flash {
 
     /// Whether a sector reads as FF.
     pub(crate) fn is_blank<C: Chip>(chip: &mut C, sector: u32) -> bool {
-        let mut buffer = EMPTY;
+        let mut buffer: Buffer = [0; FIFO / 4];
         let mut offset = 0;
         while offset < SECTOR {
             Self::read(chip, sector + offset, FIFO, &mut buffer);
             if !is_all_ones(&buffer) {
                 return false;
             }
-            offset += FIFO as u32;
+            offset += PIECE;
         }
         true
     }
@@ -135,7 +137,7 @@ impl Flash {
     /// Takes a protection away, if there is one: the status register wears as everything does.
     pub(crate) fn unlock<C: Chip>(&mut self, chip: &mut C) -> Result<(), Refusal> {
         if status(chip) & PROTECTED != 0 {
-            self.start(chip, WRITE_STATUS, None, 1, &mut EMPTY.clone())?;
+            self.start(chip, WRITE_STATUS, None, 1, &mut [0])?;
             self.wait(chip)?;
             if status(chip) & PROTECTED != 0 {
                 return Err(Refusal::Unlock);
@@ -150,9 +152,9 @@ impl Flash {
         command: u8,
         address: Option<u32>,
         send: usize,
-        buffer: &mut Buffer,
+        buffer: &mut [u32],
     ) -> Result<(), Failure> {
-        run(chip, WRITE_ENABLE, None, 0, 0, buffer);
+        run(chip, WRITE_ENABLE, None, 0, 0, &mut []);
         // A flash that is busy, without power or not there does not enable writing.
         if status(chip) & (WRITE_ENABLED | BUSY) != WRITE_ENABLED {
             return Err(Failure);
@@ -169,18 +171,24 @@ pub(crate) fn is_all_ones(buffer: &Buffer) -> bool {
 }
 
 fn status<C: Chip>(chip: &mut C) -> u32 {
-    run(chip, READ_STATUS, None, 0, 1, &mut EMPTY.clone()) & 0xFF
+    answer(chip, READ_STATUS, 1) & 0xFF
 }
 
-/// Runs one command; the first word of the buffer after it.
+/// Up to four bytes that the flash answers to a command, the first one lowest.
+fn answer<C: Chip>(chip: &mut C, command: u8, receive: usize) -> u32 {
+    let mut word = [0];
+    run(chip, command, None, 0, receive, &mut word);
+    let [word] = word;
+    word
+}
+
 fn run<C: Chip>(
     chip: &mut C,
     command: u8,
     address: Option<u32>,
     send: usize,
     receive: usize,
-    buffer: &mut Buffer,
-) -> u32 {
+    buffer: &mut [u32],
+) {
     chip.transfer(Transfer { command, address, send, receive }, buffer);
-    buffer.first().copied().unwrap_or(0)
 }

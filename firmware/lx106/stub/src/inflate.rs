@@ -10,6 +10,14 @@ use crate::window::Window;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invalid;
 
+impl core::fmt::Display for Invalid {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.write_str("not a zlib stream")
+    }
+}
+
+impl core::error::Error for Invalid {}
+
 /// How far a step came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -42,15 +50,15 @@ enum State {
 }
 
 /// Symbols for literals and lengths: 286, and two that the fixed code has and nobody may use.
-const LITERALS: usize = 288;
+const LITERALS: u32 = 288;
 /// Symbols for distances, likewise.
-const DISTANCES: usize = 32;
+const DISTANCES: u32 = 32;
 /// Symbols for code lengths.
 const LENGTHS: usize = 19;
 /// The order in which lengths of code length codes are sent, RFC 1951 §3.2.7.
 const ORDER: [u8; LENGTHS] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 /// The longest code.
-const CODE_MAX: usize = 15;
+const CODE_MAX: u32 = 15;
 /// Bits that are looked up at once.
 const QUICK: u32 = 9;
 
@@ -60,30 +68,30 @@ const QUICK: u32 = 9;
 #[derive(Debug)]
 #[repr(C)]
 struct Code {
-    counts: [u16; CODE_MAX + 1],
-    symbols: [u16; LITERALS],
+    counts: [u16; CODE_MAX as usize + 1],
+    symbols: [u16; LITERALS as usize],
     /// By the next [`QUICK`] bits: symbol and length of a code (`symbol << 4 | length`), 0 where it is longer.
     quick: [u16; 1 << QUICK],
 }
 
 impl Code {
     const fn new() -> Self {
-        Self { counts: [0; CODE_MAX + 1], symbols: [0; LITERALS], quick: [0; 1 << QUICK] }
+        Self { counts: [0; CODE_MAX as usize + 1], symbols: [0; LITERALS as usize], quick: [0; 1 << QUICK] }
     }
 
     /// Builds the code from the length of each symbol's code. A code may be incomplete only if it has no code longer
     /// than one bit, as zlib takes it.
     fn build(&mut self, lengths: &[u8]) -> Result<(), Invalid> {
-        self.counts = [0; CODE_MAX + 1];
+        self.counts = [0; CODE_MAX as usize + 1];
         for &length in lengths {
             *entry(&mut self.counts, usize::from(length)) += 1;
         }
         *entry(&mut self.counts, 0) = 0;
         let mut left = 1_u32;
         let mut longest = 0;
-        let mut offsets = [0_u16; CODE_MAX + 2];
-        let mut codes = [0_u16; CODE_MAX + 2];
-        for length in 1..=CODE_MAX {
+        let mut offsets = [0_u16; CODE_MAX as usize + 2];
+        let mut codes = [0_u16; CODE_MAX as usize + 2];
+        for length in 1..=CODE_MAX as usize {
             let count = *entry(&mut self.counts, length);
             left = (left << 1).checked_sub(u32::from(count)).ok_or(Invalid)?;
             let offset = *entry(&mut offsets, length);
@@ -182,7 +190,7 @@ impl Bits {
             return Some(Ok(found >> 4));
         }
         let (mut code, mut first, mut index) = (0, 0, 0);
-        for length in 1..=CODE_MAX as u32 {
+        for length in 1..=CODE_MAX {
             self.need(length, input)?;
             code |= self.bits >> (length - 1) & 1;
             let count = u32::from(*entry(&mut codes.counts, length as usize));
@@ -219,7 +227,7 @@ pub struct Inflate {
     low: u32,
     high: u32,
     /// Lengths as they are sent: those of the literals' code, then those of the distances'.
-    lengths: [u8; LITERALS + DISTANCES],
+    lengths: [u8; (LITERALS + DISTANCES) as usize],
     code: Code,
     distance_code: Code,
 }
@@ -237,7 +245,7 @@ impl Inflate {
             state: State::ZlibHeader,
             bits: Bits { bits: 0, count: 0 },
             last: false,
-            lengths: [0; LITERALS + DISTANCES],
+            lengths: [0; (LITERALS + DISTANCES) as usize],
             known: 0,
             code_lengths: 0,
             literals: 0,
@@ -351,7 +359,7 @@ impl Inflate {
                 if self.literals > 286 || self.distances > 30 {
                     return Some(Err(Invalid));
                 }
-                self.lengths = [0; LITERALS + DISTANCES];
+                self.lengths = [0; (LITERALS + DISTANCES) as usize];
                 self.known = 0;
                 self.state = State::CodeLengthLengths;
             }
@@ -533,8 +541,8 @@ impl Inflate {
                 _ => 5,
             };
         }
-        self.literals = LITERALS as u32;
-        self.distances = DISTANCES as u32;
+        self.literals = LITERALS;
+        self.distances = DISTANCES;
         // Complete by definition.
         let _ = self.build_codes();
     }

@@ -29,7 +29,7 @@ mod write;
 
 pub use chip::{Chip, FIFO, Transfer};
 pub use command::{Next, Stub};
-pub use inflate::{Inflate, Progress};
+pub use inflate::{Inflate, Invalid, Progress};
 pub use receive::{Lost, Receiver};
 pub use window::{WINDOW, Window};
 pub use wire::{BLOCK_MAX, INFO_MAGIC, Operation, RECEIVE_WINDOW, RING, Refusal, VERSION};

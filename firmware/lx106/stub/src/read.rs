@@ -1,7 +1,7 @@
 //! [`Reading`]: a span of flash on its way to the host, and digests of spans.
 
 use crate::chip::{Chip, FIFO};
-use crate::flash::{Buffer, Flash};
+use crate::flash::{Buffer, Flash, PIECE};
 use crate::transmit::Frame;
 
 /// The most blocks in flight; esptool's stub has this limit, too.
@@ -42,14 +42,14 @@ impl<D> Reading<D> {
         }
     }
 
-    /// Sends the next block if it may be sent; after the last acknowledgement the digest, and nothing is left.
-    pub(crate) fn send<C: Chip<Digest = D>>(mut self, chip: &mut C) -> Option<Self> {
+    /// Sends the next block if it may be sent, and after the last acknowledgement the digest.
+    pub(crate) fn send<C: Chip<Digest = D>>(&mut self, chip: &mut C) -> Reads {
         if self.acknowledged == self.size {
-            let digest = chip.finish(self.digest);
+            let digest = chip.finish(&mut self.digest);
             let mut frame = Frame::begin(chip);
             frame.bytes(&digest);
             frame.end();
-            return None;
+            return Reads::Done;
         }
         if self.sent < self.size && self.sent - self.acknowledged < self.ahead {
             let length = self.block.min(self.size - self.sent);
@@ -61,15 +61,22 @@ impl<D> Reading<D> {
             frame.end();
             self.sent += length;
         }
-        Some(self)
+        Reads::On
     }
+}
+
+/// Whether a reading goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reads {
+    On,
+    Done,
 }
 
 /// The MD5 of a span, which the flash holds.
 pub(crate) fn digest<C: Chip>(chip: &mut C, offset: u32, size: u32) -> [u8; 16] {
     let mut digest = chip.digest();
     for_each_piece(chip, offset, size, |chip, buffer, length| chip.update(&mut digest, buffer, length));
-    chip.finish(digest)
+    chip.finish(&mut digest)
 }
 
 fn for_each_piece<C: Chip>(
@@ -81,7 +88,7 @@ fn for_each_piece<C: Chip>(
     let mut buffer: Buffer = [0; FIFO / 4];
     let mut done = 0;
     while done < size {
-        let length = (size - done).min(FIFO as u32);
+        let length = (size - done).min(PIECE);
         Flash::read(chip, offset + done, length as usize, &mut buffer);
         each(chip, &buffer, length as usize);
         done += length;

@@ -133,12 +133,14 @@ impl<const N: usize> Receiver<N> {
         Some(length)
     }
 
-    /// The byte `offset` behind the reader.
+    /// The byte `offset` behind the reader. Not inlined, here and elsewhere, as every byte of the stub is uploaded.
+    #[inline(never)]
     pub(crate) fn peek(&self, offset: usize) -> u8 {
         self.byte(wrapped::<N>(self.start.load(Ordering::Relaxed) + offset))
     }
 
     /// Gives `count` bytes back to the interrupt.
+    #[inline(never)]
     pub(crate) fn skip(&self, count: usize) {
         let start = self.start.load(Ordering::Relaxed);
         self.start.store(wrapped::<N>(start + count), Ordering::Release);

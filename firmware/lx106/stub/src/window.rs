@@ -1,7 +1,7 @@
 //! [`Window`]: the last 32 KiB that were unpacked, and the queue of those not yet programmed.
 
 /// Bytes in the window: the farthest that deflate (RFC 1951) refers back.
-pub const WINDOW: usize = 0x8000;
+pub const WINDOW: u32 = 0x8000;
 
 /// A ring of bytes that counts what went in and what came out.
 #[derive(Debug)]
@@ -9,7 +9,7 @@ pub const WINDOW: usize = 0x8000;
 pub struct Window {
     filled: u32,
     drained: u32,
-    bytes: [u8; WINDOW],
+    bytes: [u8; WINDOW as usize],
 }
 
 impl Default for Window {
@@ -21,7 +21,7 @@ impl Default for Window {
 impl Window {
     /// An empty one; all its bytes are 0.
     pub const fn new() -> Self {
-        Self { bytes: [0; WINDOW], filled: 0, drained: 0 }
+        Self { bytes: [0; WINDOW as usize], filled: 0, drained: 0 }
     }
 
     /// Forgets everything.
@@ -42,7 +42,7 @@ impl Window {
 
     /// Bytes that can go in before others must come out.
     pub const fn room(&self) -> u32 {
-        WINDOW as u32 - self.filled.wrapping_sub(self.drained)
+        WINDOW - self.filled.wrapping_sub(self.drained)
     }
 
     /// Adds a byte; only where there is [`room`](Self::room).
@@ -65,7 +65,7 @@ impl Window {
 
     fn slot(&mut self, position: u32) -> &mut u8 {
         const { assert!(WINDOW.is_power_of_two()) };
-        let index = position as usize % WINDOW;
+        let index = (position % WINDOW) as usize;
         #[expect(clippy::indexing_slicing, reason = "a remainder is below the length")]
         &mut self.bytes[index]
     }

@@ -1,7 +1,7 @@
 //! [`Write`]: one span of flash, erased ahead, programmed as its bytes come out of the window.
 
 use crate::chip::{Chip, FIFO};
-use crate::flash::{BLOCK, Buffer, Flash, SECTOR, Unit, is_all_ones};
+use crate::flash::{BLOCK, Buffer, Flash, PIECE, SECTOR, Unit, is_all_ones};
 use crate::inflate::{Inflate, Progress};
 use crate::receive::Input;
 use crate::window::Window;
@@ -190,7 +190,7 @@ impl<'a> Write<'a> {
         let address = self.start + self.window.drained();
         let waiting = self.waiting();
         // Aligned, so that no piece goes over the end of a page.
-        let piece = FIFO as u32 - address % FIFO as u32;
+        let piece = PIECE - address % PIECE;
         let is_last = rest == Rest::Program || self.window.filled() >= self.size;
         if waiting > 0 && address < self.erased && (waiting >= piece || is_last) {
             let length = piece.min(waiting);

@@ -5,8 +5,10 @@ mod baseline;
 mod callgrind;
 mod cost;
 mod firmware;
+mod flash;
 mod instructions;
 mod load;
+mod lx106;
 mod memory;
 mod serve;
 mod table;
@@ -24,6 +26,13 @@ pub(crate) enum Bench {
     Broker(Arguments),
     /// Measure the device's LX106 build on the board that QEMU emulates
     Firmware(firmware::Arguments),
+    /// Measure the interpreter of the ESP8266's CPU: instructions a second
+    Lx106,
+    /// Measure flashing beside esptool, on the virtual device in real time
+    Flash(flash::Arguments),
+    /// Be the device that is flashed, until the standard input ends
+    #[command(hide = true)]
+    FlashDevice(flash::DeviceArguments),
     /// Be the load generator, print rows as JSON
     #[command(hide = true)]
     Load {
@@ -87,6 +96,9 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
     match bench {
         Bench::Broker(arguments) => arguments.run(),
         Bench::Firmware(arguments) => firmware::run(arguments),
+        Bench::Lx106 => lx106::run(),
+        Bench::Flash(arguments) => arguments.run(),
+        Bench::FlashDevice(arguments) => flash::be_device(arguments),
         Bench::Load { quick } => {
             let rows = load::measure(effort(*quick))?;
             println!("{}", serde_json::to_string(&rows)?);

@@ -124,10 +124,7 @@ fn qemu(program: &Path, loads: &[(u32, &Path)], setup: &Setup, ports: [u16; 2]) 
         .arg("-kernel")
         .arg(program);
     for (address, file) in loads {
-        command.arg("-device").arg(format!(
-            "loader,file={},addr={address:#x},force-raw=on",
-            file.display()
-        ));
+        command.arg("-device").arg(format!("loader,file={},addr={address:#x},force-raw=on", file.display()));
     }
     if setup.time == Time::Instructions {
         command.args(["-icount", "shift=0"]);

@@ -31,7 +31,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let sector = folder.path().join("config.bin");
     let mut program = std::process::Command::new(process::program()?);
     process::run(program.args(["config", "build", "--settings"]).arg(&arguments.config).arg(&sector))?;
-    let SlotState::Valid(record) = slots::read_sector(std::fs::read(&sector)?.get(..4096).unwrap_or_default()) else {
+    let SlotState::Valid(record) =
+        slots::read_sector(std::fs::read(&sector)?.get(..4096).unwrap_or_default())
+    else {
         return Err("`espbroker config build` made no valid config".into());
     };
     let setup = Setup { config: record.config, heap: arguments.heap, time: Time::Host };

@@ -88,9 +88,12 @@ fn lwip() -> Result<PathBuf, Failure> {
         name: String,
         manifest_path: PathBuf,
     }
-    let text = process::run(
-        Command::new("cargo").current_dir(workspace()).args(["metadata", "--format-version", "1", "--locked"]),
-    )?;
+    let text = process::run(Command::new("cargo").current_dir(workspace()).args([
+        "metadata",
+        "--format-version",
+        "1",
+        "--locked",
+    ]))?;
     // One line; cargo's own words come before it.
     let line = text.lines().find(|line| line.starts_with('{')).unwrap_or_default();
     let Packages { packages } = serde_json::from_str(line)?;

@@ -7,7 +7,7 @@ use crate::{
     process::{self, Failure, scratch},
 };
 
-const PROGRAM: &str = "self-check";
+pub(crate) const PROGRAM: &str = "self-check";
 const PACKAGE: &str = "espbroker-lx106-self-check";
 
 /// Runs the program on both and compares.

@@ -106,7 +106,7 @@ pub(super) const UART_HANDLER: u32 = 0x4000_3BBC;
 /// `ets_install_uart_printf` installs it.
 pub(super) const UART_PUT: u32 = 0x4000_1DCC;
 
-/// The ROM's RAM as `main` leaves it to the code that it starts; the CPU holds that code's entry in a2.
+/// The ROM's RAM as `main` leaves it to the code that it starts.
 pub(crate) fn prepare(machine: &mut Machine) {
     let mut put = |address: u32, value: u32| {
         // All of it is data RAM, which takes any word.
@@ -163,6 +163,4 @@ pub(crate) fn prepare(machine: &mut Machine) {
             let _ = machine.bus.memory.store_data(at, Width::Byte, byte.into());
         }
     }
-    let [_, _, entry, ..] = machine.cpu.a;
-    let _ = machine.bus.memory.store_data(USER_START, Width::Word, entry);
 }

@@ -47,7 +47,7 @@ fn integer(value: f64) -> u32 {
     if value.is_nan() { 0x7FFF_FFFF } else { (value as i32).cast_unsigned() }
 }
 
-/// A negative value comes out as the negated magnitude, down to the most negative number.
+/// A negative value comes out as the negated magnitude, down to the most negative number, where it stays.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -56,7 +56,7 @@ fn integer(value: f64) -> u32 {
 fn unsigned(value: f64) -> u32 {
     match value {
         _ if value.is_nan() => u32::MAX,
-        _ if value < -4_294_967_295.0 => 0x8000_0000,
+        _ if value <= -2_147_483_648.0 => 0x8000_0000,
         _ if value < 0.0 => (-value as u32).wrapping_neg(),
         _ => value as u32,
     }

@@ -28,6 +28,8 @@ mod spi;
 mod strings;
 mod system;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod uart;
 mod watchdog;

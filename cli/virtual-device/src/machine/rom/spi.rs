@@ -63,6 +63,8 @@ const UNKNOWN: u32 = 0x6000_0D48;
 /// Bytes in a command.
 const CHUNK: u32 = 32;
 const WORD: u32 = 4;
+/// From so many whole pages behind the first on, the ROM's counter of 8 bits never reaches their number.
+const PAGES: u32 = 256;
 /// Peripheral clocks between two looks at a status that does not change by itself.
 const HOPELESS_POLL: u64 = 5_000;
 
@@ -131,7 +133,7 @@ fn sizes(call: &mut Call<'_>) -> Result<Sizes, Exception> {
 /// Cycles that so many bytes take on the wire; dual and quad modes are counted as single.
 fn wire(call: &mut Call<'_>, bytes: u32) -> Result<u64, Exception> {
     let control = call.word(CTRL)?;
-    let divider = if control & CTRL_SYSTEM_CLOCK == 0 { (control & 0xF) + 1 } else { 1 };
+    let divider = if control & CTRL_SYSTEM_CLOCK == 0 { (control >> 8 & 0xF) + 1 } else { 1 };
     Ok(u64::from(bytes) * 8 * u64::from(divider))
 }
 
@@ -378,6 +380,9 @@ fn write(call: &mut Call<'_>) -> Outcome {
     let page = length.min(sizes.page - column);
     if !page.is_multiple_of(WORD) {
         return returned(call, 1, 60);
+    }
+    if (length - page) / sizes.page >= PAGES {
+        return Ok(Step::Stuck(format!("the boot ROM's SPIWrite never ends with {length} bytes")));
     }
     if let Some(step) = busy(call, sizes.status_mask)? {
         return Ok(step);

@@ -4,6 +4,8 @@
 //! looked at eight times in a character, which is often enough for characters without a gap. A register access is
 //! counted as 2 cycles with its MEMW. The serial loader's own functions are left out.
 
+use std::time::Duration;
+
 use super::Entry;
 use super::call::{Call, Exception, Outcome, returned};
 use super::data::{UART_DEVICE, UART_HANDLER, UART_PUT, UART_RING};
@@ -146,8 +148,8 @@ fn line_feed_sent(call: &mut Call<'_>) -> Outcome {
 fn receive_blocking(call: &mut Call<'_>) -> Outcome {
     let uart = selected(call)?;
     if call.word(uart + STATUS)? & RECEIVED == 0 {
-        let cycles = eighth(call, uart)?;
-        return Ok(call.poll(cycles));
+        // Ends when anything happens on the board.
+        return Ok(Step::Wait { until: Duration::MAX });
     }
     let character = call.word(uart + FIFO)? & 0xFF;
     returned(call, character, 14)
@@ -157,8 +159,8 @@ fn receive_to(call: &mut Call<'_>) -> Outcome {
     let target = call.a2();
     let uart = selected(call)?;
     if call.word(uart + STATUS)? & RECEIVED == 0 {
-        let cycles = eighth(call, uart)?;
-        return Ok(call.poll(cycles));
+        // Ends when anything happens on the board.
+        return Ok(Step::Wait { until: Duration::MAX });
     }
     let [character, ..] = call.word(uart + FIFO)?.to_le_bytes();
     call.set_byte(target, character)?;

@@ -3,7 +3,10 @@
 use std::process::Command;
 
 use super::{Bound, Figure};
-use crate::{lx106::build, process::{self, Failure}};
+use crate::{
+    lx106::build,
+    process::{self, Failure},
+};
 
 /// Sections that the chip has in flash, and those that it has in its data RAM.
 const FLASH: [&str; 3] = [".vectors", ".text", ".rodata"];
@@ -27,7 +30,11 @@ pub(super) fn figures() -> Result<Vec<Figure>, Failure> {
             .sum()
     };
     Ok(vec![
-        Figure { what: "code and constants".to_owned(), found: size(&FLASH), bound: Bound::AtMost(320 * 1024) },
+        Figure {
+            what: "code and constants".to_owned(),
+            found: size(&FLASH),
+            bound: Bound::AtMost(320 * 1024),
+        },
         Figure { what: "static data".to_owned(), found: size(&RAM), bound: Bound::AtMost(6 * 1024) },
     ])
 }

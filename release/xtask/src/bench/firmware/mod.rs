@@ -9,12 +9,13 @@ mod image;
 mod routing;
 
 use clap::Args;
-use espbroker_config::{
-    model::{Anonymous, Bridge, BridgeTopic, Config, Direction, Wifi},
-};
+use espbroker_config::model::{Anonymous, Bridge, BridgeTopic, Config, Direction, Wifi};
 
 use self::clients::{Home, WebSocketClient};
-use super::{load::Broker, table::{Table, grouped}};
+use super::{
+    load::Broker,
+    table::{Table, grouped},
+};
 use crate::{
     emulated::board::{Board, HOST, Setup, Time},
     process::Failure,
@@ -122,17 +123,30 @@ fn subscribers(heap: u32, count: u16, left: u64) -> Result<Vec<Figure>, Failure>
     let (_, lowest) = board.heap()?;
     let at = |what: &str| format!("{what}, heap of {}", grouped(u64::from(heap)));
     Ok(vec![
-        Figure { what: at("subscribers kept (clients)"), found: u64::from(kept), bound: Bound::AtLeast(u64::from(count)) },
+        Figure {
+            what: at("subscribers kept (clients)"),
+            found: u64::from(kept),
+            bound: Bound::AtLeast(u64::from(count)),
+        },
         Figure { what: at("left with all of them"), found: u64::from(free), bound: Bound::AtLeast(left) },
-        Figure { what: at("messages that a fan-out delivered"), found: delivered, bound: Bound::AtLeast(u64::from(count)) },
-        Figure { what: at("fewest ever free, fan-out included"), found: u64::from(lowest), bound: Bound::AtLeast(left) },
+        Figure {
+            what: at("messages that a fan-out delivered"),
+            found: delivered,
+            bound: Bound::AtLeast(u64::from(count)),
+        },
+        Figure {
+            what: at("fewest ever free, fan-out included"),
+            found: u64::from(lowest),
+            bound: Bound::AtLeast(left),
+        },
     ])
 }
 
 /// So many connections one after the other, half of them ended without FIN; what the heap lacks afterwards.
 fn visits(count: u32) -> Result<Vec<Figure>, Failure> {
     let upstream = Broker::mosquitto()?;
-    let mut board = Board::start(&Setup { config: home(upstream.address.port()), heap: 45_000, time: Time::Host })?;
+    let mut board =
+        Board::start(&Setup { config: home(upstream.address.port()), heap: 45_000, time: Time::Host })?;
     let mut home = Home::new(board.mqtt);
     // What is taken once and kept, such as the first entries of tables, is not what a visit leaves behind.
     home.visit(64)?;

@@ -14,7 +14,10 @@ use clap::Args;
 use espbroker_lx106::{Instruction, disassemble};
 
 use self::{guest::Board, image::Program, random::Random};
-use crate::process::{Failure, Tally, missing, scratch};
+use crate::{
+    lx106::{build, check, elf},
+    process::{Failure, Tally, missing, scratch},
+};
 
 /// Cycles after which a program on the interpreter counts as stuck.
 const LIMIT: u64 = 2_000_000_000;
@@ -28,6 +31,9 @@ pub(crate) struct Compare {
     /// Programs, each of 4000 sequences
     #[arg(long, default_value_t = 5)]
     programs: u64,
+    /// Leave out the self-check program
+    #[arg(long = "no-self-check", action = clap::ArgAction::SetFalse)]
+    self_check: bool,
 }
 
 /// Runs the comparison.
@@ -40,7 +46,36 @@ pub(crate) fn run(options: &Compare) -> Result<(), Failure> {
     for seed in options.seed..options.seed.saturating_add(options.programs) {
         tally.check(&format!("4000 random sequences, seed {seed}"), || sequences(seed));
     }
+    if options.self_check {
+        tally.check("the self-check program", self_check);
+    }
     tally.close()
+}
+
+/// The self-check's output on both.
+fn self_check() -> Result<(), Failure> {
+    let path = build::build(check::PROGRAM)?;
+    let file = fs::read(&path)?;
+    let program = elf::read(&file)?;
+    let mut board = Board::new();
+    for segment in &program.segments {
+        board.write(segment.address, segment.data)?;
+    }
+    let begun = Instant::now();
+    let ours = board.run(program.entry, LIMIT)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let theirs = check::on_qemu(&path)?;
+    println!("{} instructions, {} bytes of output, {seconds:.2} s", ours.cycles, ours.output.len());
+    let ours_text = String::from_utf8_lossy(&ours.output);
+    if ours.code != 0 {
+        return Err(format!("the program ended with {}:\n{ours_text}", ours.code).into());
+    }
+    let differing = ours_text.lines().zip(theirs.lines()).find(|(ours, theirs)| ours != theirs);
+    match differing {
+        Some((ours, theirs)) => Err(format!("interpreter {ours}\nQEMU        {theirs}").into()),
+        None if ours_text.lines().count() == theirs.lines().count() => Ok(()),
+        None => Err("one printed more lines than the other".into()),
+    }
 }
 
 /// The bytes that QEMU's board prints when it runs an image from its start, and the exit code.
@@ -72,11 +107,11 @@ fn sequences(seed: u64) -> Result<(), Failure> {
     let begun = Instant::now();
     let ours = board.run(image::BASE, LIMIT);
     let seconds = begun.elapsed().as_secs_f64();
-    let theirs = in_qemu(&program.image, seed)?;
     let ours = ours?;
     if ours.code != 0 {
-        return Err(format!("the program ended with {}", ours.code).into());
+        return Err(format!("the program ended with {} after {} instructions", ours.code, ours.cycles).into());
     }
+    let theirs = in_qemu(&program.image, seed)?;
     println!("{} instructions, {} bytes of results, {seconds:.2} s", ours.cycles, ours.output.len());
     same(&program, &ours.output, &theirs)
 }

@@ -54,7 +54,7 @@ impl Chip for Board {
     }
 
     /// A command of the controller's user mode. Lengths are in bits less one, the address is shifted out from the top.
-    fn transfer(&mut self, transfer: Transfer, buffer: &mut [u32; FIFO / 4]) {
+    fn transfer(&mut self, transfer: Transfer, buffer: &mut [u32]) {
         registers::wait_for_controller();
         let mut user = USER_COMMAND;
         let mut lengths = 23 << 26;
@@ -64,14 +64,14 @@ impl Chip for Board {
         }
         if transfer.send > 0 {
             user |= USER_MOSI;
-            lengths |= (transfer.send as u32 * 8 - 1) << 17;
+            lengths |= bits_less_one(transfer.send) << 17;
             for (index, word) in (SPI_W0..).step_by(4).zip(buffer.iter()).take(transfer.send.div_ceil(4)) {
                 registers::write(index, *word);
             }
         }
         if transfer.receive > 0 {
             user |= USER_MISO;
-            lengths |= (transfer.receive as u32 * 8 - 1) << 8;
+            lengths |= bits_less_one(transfer.receive) << 8;
         }
         registers::write(SPI_USER, user);
         registers::write(SPI_USER1, lengths);
@@ -91,7 +91,7 @@ impl Chip for Board {
         digest.update(buffer, length);
     }
 
-    fn finish(&mut self, digest: rom::Md5) -> [u8; 16] {
+    fn finish(&mut self, digest: &mut rom::Md5) -> [u8; 16] {
         digest.finish()
     }
 }
@@ -125,4 +125,9 @@ impl Saved {
         registers::enable_interrupts(self.interrupts);
         registers::write(UART_CONF1, self.receive);
     }
+}
+
+/// A length of the controller's user mode.
+fn bits_less_one(bytes: usize) -> u32 {
+    u32::try_from(8 * bytes - 1).unwrap_or_default()
 }

@@ -38,9 +38,9 @@ impl Md5 {
         unsafe { functions::MD5Update(self, words.as_ptr(), length) }
     }
 
-    pub(crate) fn finish(mut self) -> [u8; 16] {
+    pub(crate) fn finish(&mut self) -> [u8; 16] {
         let mut digest = [0; 16];
-        functions::MD5Final(&mut digest, &mut self);
+        functions::MD5Final(&mut digest, self);
         digest
     }
 }
@@ -66,7 +66,9 @@ pub(crate) fn forget_user_start() {
 pub(crate) fn restart() -> ! {
     functions::software_reset();
     // It takes some cycles.
-    loop {}
+    loop {
+        core::hint::spin_loop();
+    }
 }
 
 pub(crate) fn attach_flash() {
