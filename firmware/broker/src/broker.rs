@@ -216,7 +216,7 @@ impl<A: Access> Broker<A> {
 
     /// Takes the next bytes of the MQTT stream.
     pub(crate) fn stream(&mut self, id: ConnectionId, mut bytes: &[u8], now: Instant) {
-        if self.connections.get(id).is_some_and(Connection::takes_plain) {
+        if Plain::begins(bytes) && self.connections.get(id).is_some_and(Connection::takes_plain) {
             let longest = usize::try_from(self.settings.packet_size).unwrap_or(usize::MAX);
             while let Some((plain, rest)) =
                 Plain::split(bytes).filter(|(plain, _)| plain.packet.len() <= longest)

@@ -45,12 +45,19 @@ impl FanOut<'_, '_> {
         let mut wave = outbox.begin_fan_out(draft.length(), *now);
         let mut next = first;
         let met = loop {
-            next += run(connections.from(next), outbox, &mut wave, topic, *qos);
+            let (passed, found) = run(connections.from(next), outbox, &mut wave, topic, *qos);
+            next += passed;
             let Some(connection) = connections.at(next) else { break None };
             let place = next;
             next += 1;
             let Some(session) = connection.session.as_deref() else { continue };
-            let Some(granted) = session.subscriptions.compare(topic) else { continue };
+            let granted = if let Found::Granted(granted) = found {
+                granted
+            } else if let Some(granted) = session.subscriptions.compare(topic) {
+                granted
+            } else {
+                continue;
+            };
             let qos = granted.min(*qos);
             let at_once = qos == QoS::AtMostOnce && session.is_idle() && is_ordinary(connection, session);
             if !at_once || !outbox.fan_out(&mut wave, connection) {
@@ -71,7 +78,8 @@ impl FanOut<'_, '_> {
     }
 }
 
-/// Gives a message to all of these connections whose turn is easily told. Returns how many that is, the rest not looked at.
+/// Gives a message to all of these connections for which that is easily told. Returns how many that is, and what was found
+/// out of the next.
 ///
 /// Where a message spends most of its time. It calls nothing, so that all it needs stays in registers.
 #[inline(never)]
@@ -81,22 +89,23 @@ fn run(
     wave: &mut Wave,
     topic: &HashedTopic<'_>,
     qos: QoS,
-) -> usize {
+) -> (usize, Found) {
     for (place, connection) in connections.iter_mut().enumerate() {
         let Some(session) = connection.session.as_deref() else { continue };
-        let granted = match session.subscriptions.look_up(topic) {
+        let found = session.subscriptions.look_up(topic);
+        let granted = match found {
             Found::Nothing => continue,
             Found::Granted(granted) => granted,
-            Found::Perhaps => return place,
+            Found::Perhaps => return (place, found),
         };
         let at_once = (qos == QoS::AtMostOnce || granted == QoS::AtMostOnce)
             && session.traffic.is_none()
             && is_ordinary(connection, session);
         if !at_once || !outbox.fan_out(wave, connection) {
-            return place;
+            return (place, found);
         }
     }
-    connections.len()
+    (connections.len(), Found::Nothing)
 }
 
 /// May the client get every message as it is.

@@ -19,6 +19,12 @@ pub(crate) struct Plain<'a> {
 }
 
 impl<'a> Plain<'a> {
+    /// May one be at the front of `bytes`.
+    #[inline]
+    pub(crate) fn begins(bytes: &[u8]) -> bool {
+        bytes.first() == Some(&PUBLISH)
+    }
+
     /// Takes one of at most 16,383 bytes and a header from the front of `bytes`, if it is there as a whole; returns it with
     /// what follows.
     pub(crate) fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {

@@ -234,9 +234,10 @@ pub(crate) struct Draft<'a> {
 impl Draft<'_> {
     /// Bytes of the packet that it is kept as.
     pub(crate) fn length(&self) -> usize {
-        match *self.content {
-            Content { packet: Some(packet), .. } => packet.len(),
-            Content { topic, payload, packet: None } => Message::length_of(topic, payload),
+        match (&self.made, self.content) {
+            (Some(message), _) => message.length(),
+            (None, Content { packet: Some(packet), .. }) => packet.len(),
+            (None, Content { topic, payload, packet: None }) => Message::length_of(*topic, payload),
         }
     }
 

@@ -29,8 +29,8 @@ use crate::{
 
 /// `FLASH_SIZE_32M_MAP_1024_1024`, the SDK's number of the flash map.
 const SDK_MAP: u32 = 6;
-/// Bytes of the heap that are never given away to clients and messages.
-const HEAP_FLOOR: u32 = 10_000;
+/// Bytes of the heap that are never given away to clients and messages; a quarter more must be free for a new client.
+const HEAP_FLOOR: u32 = 8_000;
 /// The lowest of the three priorities that programs may have.
 const PRIORITY: u8 = 0;
 /// Messages that wait for the task; there is never more than one.

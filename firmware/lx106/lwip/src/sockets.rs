@@ -20,6 +20,8 @@ use crate::{
 
 /// Clients that wait for the device to hear of them.
 const WAITING: usize = 8;
+/// Places by which the table grows.
+const GROWTH: usize = 4;
 /// Clients that wait for lwIP to accept them; the vendor's lwIP has no such bound.
 const BACKLOG: u8 = 8;
 
@@ -100,8 +102,10 @@ impl Sockets {
     }
 
     fn add(&mut self, pcb: *mut Pcb) -> Option<ConnectionId> {
-        // A growing table copies itself; no memory for that refuses one client.
-        self.connections.try_reserve(1).ok()?;
+        // A growing table copies itself, so it grows by little; no memory for that refuses one client.
+        if self.connections.len() == self.connections.capacity() {
+            self.connections.try_reserve_exact(GROWTH).ok()?;
+        }
         // Numbers go round, so that a late word about an old connection finds nobody.
         let mut ids = (0..=u16::MAX).map(|step| ConnectionId(self.next.wrapping_add(step)));
         let id = ids.find(|id| !self.connections.iter().any(|connection| connection.id == *id))?;
