@@ -20,7 +20,7 @@ use crate::{
     PrintError,
     answers::AnswersError,
     check::CheckError,
-    commands::{CommandError, broker::BrokerError, selftest::SelftestError},
+    commands::{CommandError, broker::BrokerError, firmware::FirmwareError, selftest::SelftestError},
     device::DeviceError,
     image_file::ImageFileError,
     preflight::PreflightError,
@@ -383,6 +383,24 @@ impl Explain for CommandError {
             Self::Differs { .. } | Self::DigestDiffers { .. } => {
                 no("`espbroker setup` writes the image again")
             }
+        }
+    }
+}
+
+impl Explain for FirmwareError {
+    fn explain(&self) -> (Exit, Option<String>) {
+        match self {
+            Self::NoSource { .. } => {
+                unable("run this in a checkout of espbroker's repository, or name one with --source")
+            }
+            Self::NoSdk { .. } => unable(
+                "git clone https://github.com/espressif/ESP8266_NONOS_SDK, and name its folder with --sdk; it is \
+                 Espressif's, and no part of this program",
+            ),
+            Self::NoCargo(_) => {
+                unable("install Rust from https://rustup.rs; README lists what else a build needs")
+            }
+            Self::Build => (Exit::Unable, None),
         }
     }
 }

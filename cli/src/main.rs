@@ -83,6 +83,7 @@ fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Backup(given) => commands::backup::backup(given, context),
         Command::Restore(given) => commands::backup::restore(given, context),
         Command::Erase(given) => commands::erase::run(given, context),
+        Command::Firmware(given) => commands::firmware::run(given, context),
         Command::Selftest(given) => commands::selftest::run(given, context),
         Command::Broker(given) => commands::broker::run(given, context),
         Command::Simulate(given) => commands::simulate::run(given, context),

@@ -64,6 +64,9 @@ pub(crate) enum Command {
     Restore(RestoreArguments),
     /// Erase one region of a device's flash, or all of it
     Erase(EraseArguments),
+    /// Build the firmware for a real ESP8266
+    #[command(subcommand)]
+    Firmware(FirmwareCommand),
     /// Try out a board, its adapter and its cable, and write a report to attach to a bug
     Selftest(SelftestArguments),
     /// Run the device's broker on this computer, to try settings, topics and bridges without a board
@@ -117,6 +120,8 @@ pub(crate) enum ConfigCommand {
     Read(ConfigReadArguments),
     /// Write new settings to a device; its firmware and the settings before stay in flash
     Write(Box<ConfigWriteArguments>),
+    /// Make the config partition as a file, without a device (it contains secrets)
+    Build(ConfigBuildArguments),
 }
 
 #[derive(Debug, Args)]
@@ -137,6 +142,15 @@ pub(crate) struct ConfigReadArguments {
     #[command(flatten)]
     pub(crate) loader: LoaderArguments,
     /// Where to save; must not exist yet
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigBuildArguments {
+    /// Settings in TOML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) settings: PathBuf,
+    /// Where to save: 8,192 bytes for offset 0x200000; must not exist yet
     pub(crate) file: PathBuf,
 }
 
@@ -234,6 +248,29 @@ pub(crate) struct EraseArguments {
     /// Answer yes to questions
     #[arg(short, long)]
     pub(crate) yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FirmwareCommand {
+    /// Build the image that `setup --image` writes, with Espressif's NONOS SDK
+    ///
+    /// The SDK is Espressif's and does not come with this program:
+    /// https://github.com/espressif/ESP8266_NONOS_SDK. Needs a checkout of espbroker's source, Rust, and GCC for the
+    /// Xtensa LX106.
+    Build(FirmwareBuildArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FirmwareBuildArguments {
+    /// Espressif's NONOS SDK, version 3.0.4 or later
+    #[arg(long, value_name = "DIR", env = "ESP8266_NONOS_SDK")]
+    pub(crate) sdk: PathBuf,
+    /// A checkout of espbroker's source
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) source: PathBuf,
+    /// Where to write the image; must not exist yet
+    #[arg(long, value_name = "FILE", default_value = "espbroker-esp8266-4mb.bin")]
+    pub(crate) output: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -1,4 +1,5 @@
-//! `config show`, `config read`, `config write`: the settings alone, through the loader; the firmware stays.
+//! `config show`, `config read`, `config write`: the settings alone, through the loader; the firmware stays. `config
+//! build` makes the partition without a device.
 
 use espbroker_config::{
     flash_map::{CONFIG_A, CONFIG_B, SECTOR_SIZE},
@@ -10,7 +11,9 @@ use espbroker_flasher::{FlasherError, Session};
 use super::{CommandError, Context, refuse_existing, save_private, with_session};
 use crate::{
     answers::read_settings,
-    arguments::{ConfigCommand, ConfigReadArguments, ConfigShowArguments, ConfigWriteArguments},
+    arguments::{
+        ConfigBuildArguments, ConfigCommand, ConfigReadArguments, ConfigShowArguments, ConfigWriteArguments,
+    },
     failure::Failure,
     narrator::Narrator,
     preflight::{self, Occupancy},
@@ -19,7 +22,7 @@ use crate::{
     start_up::Expected,
 };
 
-/// Runs one of the three.
+/// Runs one of the four.
 ///
 /// # Errors
 ///
@@ -29,6 +32,7 @@ pub(crate) fn run(command: &ConfigCommand, context: &Context) -> Result<(), Fail
         ConfigCommand::Show(given) => show(given, context),
         ConfigCommand::Read(given) => read(given, context),
         ConfigCommand::Write(given) => write(given, context),
+        ConfigCommand::Build(given) => build(given, context),
     }
 }
 
@@ -100,6 +104,23 @@ fn write(given: &ConfigWriteArguments, context: &Context) -> Result<(), Failure>
         follow(&mut session.into_console(), expected, narrator)?;
         Ok(())
     })
+}
+
+/// Both slots as `config read` saves them: the settings in the first, the second blank.
+fn build(given: &ConfigBuildArguments, context: &Context) -> Result<(), Failure> {
+    refuse_existing(&given.file)?;
+    let settings = read_settings(&given.settings, context.screen)?;
+    let mut config = Config::new("espbroker");
+    apply(&settings, &mut config)?;
+    for sentence in not_yet(&config) {
+        context.screen.warning(sentence);
+    }
+    let mut bytes = slots::encode_sector(&config, 1).map_err(SetupError::ConfigTooLong)?;
+    bytes.resize(2 * SECTOR_SIZE as usize, 0xFF);
+    save_private(&given.file, &bytes)?;
+    context.screen.line(format!("config partition saved in `{}`", given.file.display()));
+    context.screen.warning(format!("`{}` contains secrets in plain text", given.file.display()));
+    Ok(())
 }
 
 /// One line for each field, with its whole path, so that two fields of the same name stay apart.

@@ -4,6 +4,7 @@ pub(crate) mod backup;
 pub(crate) mod broker;
 pub(crate) mod config;
 pub(crate) mod erase;
+pub(crate) mod firmware;
 pub(crate) mod info;
 pub(crate) mod monitor;
 pub(crate) mod ports;

@@ -392,6 +392,25 @@ fn profiles_say_what_each_pin_does_and_who_says_so() {
 }
 
 #[test]
+fn a_firmware_build_names_what_is_missing_before_it_begins() {
+    let home = Home::new();
+    let (sdk, output) = (home.file("sdk"), home.file("image.bin"));
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let build = ["firmware", "build", "--sdk", &sdk, "--output", &output, "--source"];
+    let run = home.run(&[&build[..], &[root]].concat());
+    assert_eq!(run.code, 2);
+    assert!(run.stderr.contains(&format!("no NONOS SDK in `{sdk}`")), "{}", run.stderr);
+    assert!(run.stderr.contains("https://github.com/espressif/ESP8266_NONOS_SDK"), "{}", run.stderr);
+    let run = home.run(&[&build[..], &[&sdk]].concat());
+    assert_eq!(run.code, 2);
+    assert!(run.stderr.contains(&format!("no source of espbroker in `{sdk}`")), "{}", run.stderr);
+    home.write("image.bin", "mine");
+    let run = home.run(&[&build[..], &[root]].concat());
+    assert_eq!((run.code, run.stdout.as_str()), (2, ""));
+    assert_eq!(fs::read(&output).unwrap(), b"mine");
+}
+
+#[test]
 fn simulate_writes_its_image_for_other_tools_and_over_nothing() {
     let home = Home::new();
     let device = Background::start(home.command(&["simulate", "--write-image", "image.bin"]));

@@ -49,6 +49,11 @@ impl Assembler {
         Self { buffer: Vec::new(), skip: 0 }
     }
 
+    /// Does what arrives begin with a packet.
+    pub(crate) const fn is_between_packets(&self) -> bool {
+        self.buffer.is_empty() && self.skip == 0
+    }
+
     /// Takes the next packet from the collected bytes and the front of `input`.
     ///
     /// `admit` judges every fixed header as soon as it is complete. After an error the connection is of no use.

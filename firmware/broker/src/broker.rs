@@ -13,8 +13,9 @@ use crate::{
     counters::{Counters, add, increment},
     event::{BridgeId, CloseReason, ConnectionId, Input, Output, Transport},
     log_in_guard::LogInGuard,
-    outbox::Outbox,
+    outbox::{Outbox, Sent},
     permission::Wish,
+    plain::Plain,
     retained::Retained,
     room::{Need, Room},
     routing::Origin,
@@ -75,28 +76,37 @@ impl<A: Access> Broker<A> {
 
     /// Takes what happened at `now`. Anything about an unknown connection is ignored; one that is accepted
     /// under the number of another replaces it as if that had been closed first.
+    #[inline(always)]
     pub fn handle(&mut self, input: Input<'_>, now: Instant) {
-        if let Input::Sent { connection, bytes } = input {
-            self.sent(connection, bytes, now);
-        } else {
-            self.take(input, now);
-        }
-        if self.outbox.backlog || self.outbox.spoken != 0 || self.outbox.wake.is_some_and(|wake| wake <= now)
-        {
-            self.follow_up(now);
+        let Self { connections, outbox, .. } = self;
+        let sent = match input {
+            Input::Sent { connection, bytes } => outbox.sent(connections, connection, bytes, now),
+            _ => Sent::Unknown,
+        };
+        if sent != Sent::Done {
+            self.take(input, sent, now);
         }
     }
 
-    /// Takes anything but the most frequent input.
+    /// Takes anything but the most frequent input, and does what follows.
     #[inline(never)]
-    fn take(&mut self, input: Input<'_>, now: Instant) {
+    fn take(&mut self, input: Input<'_>, sent: Sent, now: Instant) {
         match input {
             Input::Accepted { connection, transport } => self.accepted(connection, transport, now),
             Input::Opened { bridge, connection } => self.bridge_opened(bridge, connection, now),
             Input::OpenFailed { bridge, reason } => self.bridge_open_failed(bridge, reason, now),
             Input::Received { connection, bytes } => self.received(connection, bytes, now),
             Input::Closed { connection } => self.close(connection, CloseReason::NetworkClosed, now),
+            Input::Sent { connection, bytes } if sent == Sent::Unknown => {
+                let Self { connections, outbox, .. } = self;
+                if connections.search(connection).is_some() {
+                    outbox.sent(connections, connection, bytes, now);
+                }
+            }
             Input::Sent { .. } | Input::Tick => {}
+        }
+        if self.outbox.calls(now) {
+            self.follow_up(now);
         }
     }
 
@@ -206,6 +216,23 @@ impl<A: Access> Broker<A> {
 
     /// Takes the next bytes of the MQTT stream.
     pub(crate) fn stream(&mut self, id: ConnectionId, mut bytes: &[u8], now: Instant) {
+        if Plain::begins(bytes) && self.connections.get(id).is_some_and(Connection::takes_plain) {
+            let longest = usize::try_from(self.settings.packet_size).unwrap_or(usize::MAX);
+            while let Some((plain, rest)) =
+                Plain::split(bytes).filter(|(plain, _)| plain.packet.len() <= longest)
+            {
+                bytes = rest;
+                self.plain(id, &plain, now);
+            }
+        }
+        if !bytes.is_empty() {
+            self.packets(id, bytes, now);
+        }
+    }
+
+    /// Takes the next bytes of the MQTT stream, whatever they are.
+    #[inline(never)]
+    fn packets(&mut self, id: ConnectionId, mut bytes: &[u8], now: Instant) {
         let packet_size = self.settings.packet_size;
         while !bytes.is_empty() {
             let Self { connections, room, counters, .. } = self;
@@ -280,15 +307,6 @@ impl<A: Access> Broker<A> {
     fn heard_from(&mut self, role: Role, now: Instant) {
         if let Role::Broker(bridge) = role {
             self.bridge_heard(bridge, now);
-        }
-    }
-
-    fn sent(&mut self, id: ConnectionId, bytes: usize, now: Instant) {
-        let Self { connections, outbox, .. } = self;
-        if bytes > 0
-            && let Some(connection) = connections.next_mut(id)
-        {
-            outbox.sent(connection, bytes, now);
         }
     }
 

@@ -95,6 +95,13 @@ impl Connection {
         self.peer == Peer::Client && self.session.is_some()
     }
 
+    /// May a [`Plain`](crate::plain::Plain) message that arrives next be taken without a closer look.
+    pub(crate) fn takes_plain(&self) -> bool {
+        self.assembler.is_between_packets()
+            && self.peer == Peer::Client
+            && self.session.as_deref().is_some_and(|session| !session.restricted)
+    }
+
     /// When it is to be closed if nothing happens, and why; `stall` is how long the network may take no bytes, ms.
     pub(crate) fn deadline(&self, stall: u64) -> Option<(Instant, CloseReason)> {
         let silence = match (self.peer, &self.session, self.keep_alive) {

@@ -22,15 +22,20 @@ const LENGTH_MAX: usize = 65_535;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message(Rc<[u8]>);
 
+/// The packet that a message is kept as.
+const fn packet<'a>(topic: TopicName<'a>, payload: &'a [u8]) -> Packet<'a> {
+    Packet::Publish(Publish { topic, payload, retain: false, delivery: Delivery::AtMostOnce })
+}
+
 impl Message {
     /// `None` for a message that does not fit.
     pub(crate) fn new(topic: TopicName<'_>, payload: &[u8]) -> Option<Self> {
-        let publish = Publish { topic, payload, retain: false, delivery: Delivery::AtMostOnce };
-        if Self::fits(topic, payload) {
-            encode_shared(&Packet::Publish(publish)).ok().map(Self)
-        } else {
-            None
-        }
+        if Self::fits(topic, payload) { encode_shared(&packet(topic, payload)).ok().map(Self) } else { None }
+    }
+
+    /// Bytes of the packet that it would be kept as.
+    pub(crate) fn length_of(topic: TopicName<'_>, payload: &[u8]) -> usize {
+        packet(topic, payload).encoded_length().unwrap_or(usize::MAX)
     }
 
     /// Takes the memory for it out of `room` first; `None` also when there is too little.
@@ -38,6 +43,11 @@ impl Message {
         // A little more than the packet will take.
         let length = topic.as_str().len() + payload.len() + OVERHEAD + 9;
         if room.take(length, Need::Service) { Self::new(topic, payload) } else { None }
+    }
+
+    /// The same for one that came as the packet in which it is kept, no longer than a packet can be.
+    pub(crate) fn copy(room: &mut Room, packet: &[u8]) -> Option<Self> {
+        room.take(OVERHEAD + packet.len(), Need::Service).then(|| Self(packet.into()))
     }
 
     /// Is it short enough, as every message from a client is. Over a bridge its topic may have become longer.

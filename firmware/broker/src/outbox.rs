@@ -2,7 +2,7 @@
 //!
 //! A message that goes to many connections is one entry here, and two bytes for each of them.
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque};
 
 use espbroker_mqtt::{FixedHeader, PacketId, PacketType, QoS};
 
@@ -15,6 +15,7 @@ use crate::{
     message::Message,
     room::{Need, Room},
     settings::{ANSWER_BYTES, Network, STALL_TIME, STALL_TIME_IN_NEED, Settings},
+    table::Table,
     time::Instant,
     traffic::Retain,
     websocket::WebSocket,
@@ -35,6 +36,28 @@ struct FanOut {
     recipients: usize,
 }
 
+/// What came of bytes that the network has taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    Done,
+    /// There is more to do: [`Outbox::calls`].
+    Calls,
+    /// The connection is not where it was the last time, and nothing was done.
+    Unknown,
+}
+
+/// A message on its way to many.
+pub(crate) struct Wave {
+    length: usize,
+    now: Instant,
+    /// What the network holds for each.
+    cost: usize,
+    /// What it may still hold for them.
+    room: usize,
+    /// How many were listed before the first that it went to.
+    first: usize,
+}
+
 /// The most outputs that a message takes.
 const PARTS: usize = 4;
 
@@ -45,11 +68,13 @@ const SPARE: usize = 4;
 /// Outputs to be polled, and when to look at the time again.
 pub(crate) struct Outbox {
     queue: VecDeque<Entry>,
-    /// The fan-out that is before the queue, of which something was polled already.
+    /// The fan-out that is before the queue.
     fan_out: Option<FanOut>,
-    /// Connections that a message goes to, for one fan-out after the other.
-    recipients: Vec<ConnectionId>,
-    /// How many of them had theirs.
+    /// Places for the connections that messages go to, for one fan-out after the other.
+    recipients: Box<[ConnectionId]>,
+    /// How many of the places are in use.
+    listed: usize,
+    /// How many of those in use had theirs.
     served: usize,
     network: Bounds,
     /// Bytes that the network holds for all connections, as [`Network::in_flight`] counts them.
@@ -98,7 +123,8 @@ impl Outbox {
         Self {
             queue: VecDeque::with_capacity(KEPT),
             fan_out: None,
-            recipients: Vec::with_capacity(usize::from(settings.clients)),
+            recipients: (0..settings.clients).map(|_| ConnectionId(0)).collect(),
+            listed: 0,
             served: 0,
             network: Bounds {
                 window: size(window),
@@ -235,55 +261,95 @@ impl Outbox {
         self.bytes_sent += u64::try_from(length).unwrap_or(0);
     }
 
-    /// Hands out a message of QoS 0 and `length` bytes to a client over TCP that the network holds nothing for, if there is
-    /// room: the way of almost all messages. [`Self::finish_fan_out`] does the rest for all of them at once, before anything
-    /// else is handed out.
+    /// Begins to hand out a message of QoS 0 and `length` bytes to clients over TCP that the network holds nothing for: the
+    /// way of almost all messages. [`Self::finish_fan_out`] comes before anything else is handed out.
+    pub(crate) fn begin_fan_out(&self, length: usize, now: Instant) -> Wave {
+        let has_place = self.queue.len() + SPARE < self.queue.capacity();
+        // Else it is for the longer way, which asks for memory.
+        let limit = if has_place { self.network.in_flight } else { 0 };
+        let room = limit.saturating_sub(self.in_flight);
+        Wave { length, now, cost: length.saturating_add(self.network.segment), room, first: self.listed }
+    }
+
+    /// Hands it out to one of them, if there is room.
     #[inline]
-    pub(crate) fn fan_out(&mut self, connection: &mut Connection, length: usize, now: Instant) -> bool {
-        let in_flight = self.in_flight.saturating_add(length + self.network.segment);
-        let fits = connection.unsent == 0 && in_flight <= self.network.in_flight
-            // Else it is for the longer way, which asks for memory.
-            && self.recipients.len() < self.recipients.capacity()
-            && self.queue.len() + SPARE < self.queue.capacity();
-        if fits {
-            self.in_flight = in_flight;
-            connection.unsent = length;
-            connection.progress = now;
-            self.recipients.push(connection.id);
+    pub(crate) fn fan_out(&mut self, wave: &mut Wave, connection: &mut Connection) -> bool {
+        if connection.unsent > 0 || wave.cost > wave.room {
+            return false;
         }
-        fits
+        let Some(place) = self.recipients.get_mut(self.listed) else { return false };
+        *place = connection.id;
+        self.listed += 1;
+        wave.room -= wave.cost;
+        connection.unsent = wave.length;
+        connection.progress = wave.now;
+        true
     }
 
-    /// Ends [`Self::fan_out`] of one message to so many connections, at least one.
-    #[inline(never)]
-    pub(crate) fn finish_fan_out(
-        &mut self,
-        message: &Message,
-        recipients: usize,
-        counters: &mut Counters,
-        now: Instant,
-    ) {
+    /// Did it go to anybody.
+    pub(crate) const fn has_fanned_out(&self, wave: &Wave) -> bool {
+        self.listed > wave.first
+    }
+
+    /// Ends [`Self::fan_out`] of one message to one or more.
+    pub(crate) fn finish_fan_out(&mut self, wave: &Wave, message: &Message, counters: &mut Counters) {
+        let recipients = self.listed - wave.first;
         add(&mut counters.messages_sent, recipients);
-        let bytes = u64::try_from(message.length() * recipients).unwrap_or(0);
-        self.bytes_sent += bytes;
-        self.wake_at(now.after(self.stall_time()));
-        self.queue.push_back(Entry::FanOut(FanOut { message: message.clone(), recipients }));
+        self.bytes_sent += u64::try_from(wave.length * recipients).unwrap_or(0);
+        self.in_flight += wave.cost * recipients;
+        self.wake_at(wave.now.after(self.stall_time()));
+        let fan_out = FanOut { message: message.clone(), recipients };
+        if self.fan_out.is_none() && self.queue.is_empty() {
+            self.fan_out = Some(fan_out);
+        } else {
+            self.queue.push_back(Entry::FanOut(fan_out));
+        }
         // Whatever is polled meanwhile, the list is no longer than what is still to be sent.
-        self.recipients.drain(..self.served);
-        self.served = 0;
+        if self.served > 0 {
+            self.recipients.copy_within(self.served..self.listed, 0);
+            self.listed -= self.served;
+            self.served = 0;
+        }
     }
 
-    /// The network has taken `bytes`.
-    pub(crate) fn sent(&mut self, connection: &mut Connection, bytes: usize, now: Instant) {
+    /// Takes back [`Self::fan_out`] of a message that there is no memory for.
+    pub(crate) fn give_up_fan_out(&mut self, wave: &Wave, connections: &mut Table) {
+        for id in self.recipients.get(wave.first..self.listed).unwrap_or_default() {
+            if let Some(connection) = connections.get_mut(*id) {
+                connection.unsent = 0;
+            }
+        }
+        self.listed = wave.first;
+    }
+
+    /// The network has taken `bytes` of a connection.
+    ///
+    /// As frequent as messages; calls nothing, for the price of that.
+    #[inline(never)]
+    pub(crate) fn sent(
+        &mut self,
+        connections: &mut Table,
+        id: ConnectionId,
+        bytes: usize,
+        now: Instant,
+    ) -> Sent {
+        let Some(connection) = connections.noted_mut(id) else { return Sent::Unknown };
         let before = connection.unsent;
-        if bytes < before {
+        if bytes >= before && before > 0 {
+            connection.unsent = 0;
+            self.in_flight -= before + self.network.segment;
+        } else if bytes > 0 && before > 0 {
             connection.unsent -= bytes;
             connection.progress = now;
             self.in_flight -= bytes;
-        } else if before > 0 {
-            connection.unsent = 0;
-            self.in_flight -= before + self.network.segment;
         }
+        if self.calls(now) { Sent::Calls } else { Sent::Done }
+    }
+
+    /// Is there more to do, after what happened at `now`, than that itself.
+    #[inline]
+    pub(crate) fn calls(&self, now: Instant) -> bool {
+        self.backlog || self.spoken != 0 || self.wake.is_some_and(|wake| wake <= now)
     }
 
     /// A connection is gone, and the network has given back what it held for it.
@@ -360,22 +426,22 @@ impl Outbox {
         }
         let FanOut { message, recipients } = self.fan_out.as_mut()?;
         let connection = *self.recipients.get(self.served)?;
-        self.served += 1;
-        if *recipients > 1 {
-            *recipients -= 1;
-            return Some(Output::Send { connection, bytes: message.packet() });
-        }
         let bytes = message.packet();
-        self.end_fan_out();
+        self.served += 1;
+        *recipients -= 1;
+        if *recipients == 0 {
+            self.end_fan_out();
+        }
         Some(Output::Send { connection, bytes })
     }
 
     /// Everybody has the message.
+    #[inline(never)]
     fn end_fan_out(&mut self) {
         self.fan_out = None;
-        if self.served == self.recipients.len() {
+        if self.served == self.listed {
             self.served = 0;
-            self.recipients.clear();
+            self.listed = 0;
         }
     }
 
@@ -386,7 +452,7 @@ impl Outbox {
 
     /// Heap bytes in use, without those of the packets.
     pub(crate) fn memory(&self) -> usize {
-        self.queue.capacity() * size_of::<Entry>() + self.recipients.capacity() * size_of::<ConnectionId>()
+        self.queue.capacity() * size_of::<Entry>() + size_of_val(&*self.recipients)
     }
 }
 
@@ -417,11 +483,12 @@ mod tests {
     /// Hands a message out to connections with these numbers.
     fn fan_out(outbox: &mut Outbox, topic: &str, connections: &[u16]) {
         let message = Message::new(TopicName::new(topic).unwrap(), b"").unwrap();
+        let mut wave = outbox.begin_fan_out(message.length(), Instant(0));
         for id in connections {
             let mut connection = Connection::new(ConnectionId(*id), Peer::Client, Transport::Tcp, Instant(0));
-            assert!(outbox.fan_out(&mut connection, message.length(), Instant(0)));
+            assert!(outbox.fan_out(&mut wave, &mut connection));
         }
-        outbox.finish_fan_out(&message, connections.len(), &mut Counters::default(), Instant(0));
+        outbox.finish_fan_out(&wave, &message, &mut Counters::default());
     }
 
     fn close(outbox: &mut Outbox, id: u16) {

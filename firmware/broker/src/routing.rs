@@ -1,7 +1,5 @@
 //! The way of a message from its publisher to its subscribers (MQTT 3.1.1 §3.3, §4.3).
 
-use core::mem;
-
 use espbroker_mqtt::{Delivery as Received, Packet, Publish, QoS, TopicName};
 
 use crate::{
@@ -11,13 +9,15 @@ use crate::{
     connection::{Connection, Peer},
     counters::{Counters, add, increment},
     event::{BridgeId, CloseReason, ConnectionId},
+    fan_out::FanOut,
     message::Message,
     outbox::{Delivery, Outbox},
     permission::Wish,
+    plain::Plain,
     room::{Need, Room},
     session::Session,
     settings::{Settings, UNRELEASED_MESSAGES},
-    subscriptions::HashedTopic,
+    subscriptions::{HashedTopic, Scratch},
     time::Instant,
     traffic::{Retain, Traffic, Waiting},
 };
@@ -110,6 +110,19 @@ impl<A: Access> Broker<A> {
         }
     }
 
+    /// Takes a [`Plain`] message from a client that may publish everywhere.
+    pub(crate) fn plain(&mut self, id: ConnectionId, plain: &Plain<'_>, now: Instant) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.heard = now;
+        add(&mut self.counters.bytes_received, plain.packet.len());
+        add(&mut self.counters.messages_received, 1);
+        let Plain { packet, topic, payload } = *plain;
+        let content = Content { topic, payload, packet: Some(packet) };
+        // Without memory it is dropped and counted, as any message of QoS 0.
+        let _ = self.route_content(&content, QoS::AtMostOnce, Retain::Live, Origin::Client(id), now);
+        self.pump(now);
+    }
+
     /// Keeps a retained message and gives the message to every client with a matching subscription, once, at the
     /// highest QoS of those (§3.3.5).
     ///
@@ -124,13 +137,25 @@ impl<A: Access> Broker<A> {
         origin: Origin,
         now: Instant,
     ) -> Result<(), NoMemory> {
+        self.route_content(&Content { topic, payload, packet: None }, qos, retain, origin, now)
+    }
+
+    fn route_content(
+        &mut self,
+        content: &Content<'_>,
+        qos: QoS,
+        retain: Retain,
+        origin: Origin,
+        now: Instant,
+    ) -> Result<(), NoMemory> {
+        let Content { topic, payload, .. } = *content;
         let passage = self.passage(topic, payload, origin, now);
         if passage == Passage::Ends {
             return Ok(());
         }
         let Self { connections, away, retained, settings, counters, room, outbox, access, .. } = self;
         let mut passed_on = false;
-        let mut draft = Draft { topic, payload, made: None };
+        let mut draft = Draft { content, made: None };
         if retain == Retain::Retained {
             let Ok(message) = draft.message(room, counters) else {
                 // §3.3.1.3: what was kept is outdated, unless the sender, not being answered, sends this again.
@@ -143,24 +168,15 @@ impl<A: Access> Broker<A> {
                 increment(&mut counters.retained_refused);
             }
         }
-        let hashed = HashedTopic::new(topic);
-        let mut fanned_out = 0;
-        for connection in connections.iter_mut() {
-            let Some(session) = connection.session.as_deref() else { continue };
-            let Some(granted) = session.subscriptions.matches(&hashed) else { continue };
-            let qos = qos.min(granted);
-            // Most messages go the short way: nothing is to be looked at, and nothing is before them.
-            let plain = session.is_ordinary() && session.traffic.is_none() && connection.websocket.is_none();
-            if plain && qos == QoS::AtMostOnce {
-                let message = draft.message(room, counters)?;
-                if outbox.fan_out(connection, message.length(), now) {
-                    fanned_out += 1;
-                    continue;
-                }
-            }
-            if let Some(message) = draft.made.as_ref().filter(|_| fanned_out > 0) {
-                outbox.finish_fan_out(message, mem::take(&mut fanned_out), counters, now);
-            }
+        let mut scratch = Scratch::default();
+        let hashed = HashedTopic::new(topic, &mut scratch);
+        let mut first = 0;
+        loop {
+            let draft = &mut draft;
+            let mut fan_out = FanOut { connections, outbox, room, counters, draft, qos, now };
+            let Some((place, qos)) = fan_out.go_on(&hashed, first)? else { break };
+            first = place + 1;
+            let Some(connection) = connections.at(place) else { break };
             let Some(session) = connection.session.as_deref() else { continue };
             if session.restricted && !session.subject(access).may(Wish::Read, topic.as_str().as_bytes()) {
                 continue;
@@ -174,12 +190,9 @@ impl<A: Access> Broker<A> {
             let message = draft.message(room, counters)?;
             Post { outbox, room, counters, settings }.deliver(connection, message, qos, retain, now);
         }
-        if let Some(message) = draft.made.as_ref().filter(|_| fanned_out > 0) {
-            outbox.finish_fan_out(message, fanned_out, counters, now);
-        }
         if qos != QoS::AtMostOnce {
             for session in away.iter_mut() {
-                let granted = session.subscriptions.matches(&hashed);
+                let granted = session.subscriptions.compare(&hashed);
                 let Some(granted) = granted.filter(|granted| *granted != QoS::AtMostOnce) else { continue };
                 if session.is_bridge && passage == Passage::Stays {
                     continue;
@@ -204,18 +217,34 @@ impl<A: Access> Broker<A> {
     }
 }
 
-/// A message that is made for the first one who takes it; often nobody does.
-struct Draft<'a> {
+/// What a message says.
+struct Content<'a> {
     topic: TopicName<'a>,
     payload: &'a [u8],
-    made: Option<Message>,
+    /// The packet that it came in, if it is kept in the same bytes.
+    packet: Option<&'a [u8]>,
+}
+
+/// A message that is made for the first one who takes it; often nobody does.
+pub(crate) struct Draft<'a> {
+    content: &'a Content<'a>,
+    pub(crate) made: Option<Message>,
 }
 
 impl Draft<'_> {
+    /// Bytes of the packet that it is kept as.
+    pub(crate) fn length(&self) -> usize {
+        match (&self.made, self.content) {
+            (Some(message), _) => message.length(),
+            (None, Content { packet: Some(packet), .. }) => packet.len(),
+            (None, Content { topic, payload, packet: None }) => Message::length_of(*topic, payload),
+        }
+    }
+
     /// # Errors
     /// There is no memory for it, which is counted.
     #[inline]
-    fn message(&mut self, room: &mut Room, counters: &mut Counters) -> Result<&Message, NoMemory> {
+    pub(crate) fn message(&mut self, room: &mut Room, counters: &mut Counters) -> Result<&Message, NoMemory> {
         match self.made {
             Some(ref message) => Ok(message),
             None => self.make(room, counters),
@@ -225,7 +254,11 @@ impl Draft<'_> {
     /// The rare part of [`Draft::message`].
     #[inline(never)]
     fn make(&mut self, room: &mut Room, counters: &mut Counters) -> Result<&Message, NoMemory> {
-        let Some(message) = Message::within(room, self.topic, self.payload) else {
+        let message = match *self.content {
+            Content { packet: Some(packet), .. } => Message::copy(room, packet),
+            Content { topic, payload, packet: None } => Message::within(room, topic, payload),
+        };
+        let Some(message) = message else {
             add(&mut counters.messages_dropped, 1);
             return Err(NoMemory);
         };

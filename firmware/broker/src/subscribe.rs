@@ -14,6 +14,7 @@ use crate::{
     room::{ALLOCATION, Need, Room},
     session::Session,
     settings::{FILTER_BYTES_PER_SUBSCRIPTION, Settings},
+    subscriptions::Subscriptions,
     time::Instant,
     traffic::Traffic,
 };
@@ -115,7 +116,7 @@ fn add_subscription(
         && bytes + length <= limit * FILTER_BYTES_PER_SUBSCRIPTION
         && session.subscriptions.can_hold(length)
         // The list is moved to make it longer.
-        && room.take(session.subscriptions.memory() + length, Need::Growth);
+        && room.take(session.subscriptions.memory() + Subscriptions::growth(length), Need::Growth);
     if fits {
         session.subscriptions.add(filter, qos);
     }

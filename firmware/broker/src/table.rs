@@ -1,12 +1,15 @@
 //! [`Table`]: the network connections, found by their numbers.
 //!
-//! What happens comes in runs: all bytes of a packet from one connection, then the reports of what was sent, in the order
-//! in which it was handed out. So a look begins where the last one ended, and almost always ends there or one further.
+//! Callers number connections as they come, or by small places of their own. So of every 32 numbers in a row each has a
+//! note of where the one that was looked for last was, and almost every look ends there.
 
 use alloc::{boxed::Box, vec::Vec};
 use core::cell::Cell;
 
 use crate::{connection::Connection, event::ConnectionId};
+
+/// Numbers that differ by a multiple of this share a note.
+const NOTES: usize = 32;
 
 /// All connections in the order of their coming.
 pub(crate) struct Table {
@@ -15,28 +18,37 @@ pub(crate) struct Table {
         reason = "the table has its full length from the start, the entries only when used"
     )]
     entries: Vec<Box<Connection>>,
-    /// Where the last look ended.
-    last: Cell<usize>,
+    /// Where connections were when they were looked for, of the first 256 places.
+    notes: [Cell<u8>; NOTES],
 }
 
 impl Table {
     /// Room for `connections`, so that the table never moves.
     pub(crate) fn with_capacity(connections: usize) -> Self {
-        Self { entries: Vec::with_capacity(connections), last: Cell::new(0) }
+        Self { entries: Vec::with_capacity(connections), notes: [const { Cell::new(0) }; NOTES] }
+    }
+
+    /// Where the connection was the last time, perhaps.
+    #[inline]
+    fn noted(&self, id: ConnectionId) -> usize {
+        self.notes.get(usize::from(id.0) % NOTES).map_or(0, |note| usize::from(note.get()))
     }
 
     fn position(&self, id: ConnectionId) -> Option<usize> {
-        let last = self.last.get();
-        let is_at = |position: usize| self.entries.get(position).is_some_and(|known| known.id == id);
-        if is_at(last) {
-            return Some(last);
-        }
-        let position = if is_at(last + 1) {
-            last + 1
+        let noted = self.noted(id);
+        if self.entries.get(noted).is_some_and(|known| known.id == id) {
+            Some(noted)
         } else {
-            self.entries.iter().position(|connection| connection.id == id)?
-        };
-        self.last.set(position);
+            self.search(id)
+        }
+    }
+
+    #[inline(never)]
+    pub(crate) fn search(&self, id: ConnectionId) -> Option<usize> {
+        let position = self.entries.iter().position(|connection| connection.id == id)?;
+        if let (Some(note), Ok(place)) = (self.notes.get(usize::from(id.0) % NOTES), u8::try_from(position)) {
+            note.set(place);
+        }
         Some(position)
     }
 
@@ -49,15 +61,23 @@ impl Table {
         self.entries.get_mut(position).map(Box::as_mut)
     }
 
-    /// The same, and quicker where it is the one behind the last that was looked for.
+    /// The connection, if it is where it was the last time.
     #[inline]
-    pub(crate) fn next_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
-        let next = self.last.get() + 1;
-        if self.entries.get(next).is_none_or(|known| known.id != id) {
-            return self.get_mut(id);
-        }
-        self.last.set(next);
-        self.entries.get_mut(next).map(Box::as_mut)
+    pub(crate) fn noted_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        let noted = self.noted(id);
+        self.entries.get_mut(noted).map(Box::as_mut).filter(|known| known.id == id)
+    }
+
+    /// The connection at this place.
+    #[inline]
+    pub(crate) fn at(&mut self, place: usize) -> Option<&mut Connection> {
+        self.entries.get_mut(place).map(Box::as_mut)
+    }
+
+    /// The connections from the one at this place on.
+    #[inline]
+    pub(crate) fn from(&mut self, place: usize) -> &mut [Box<Connection>] {
+        self.entries.get_mut(place..).unwrap_or_default()
     }
 
     pub(crate) fn push(&mut self, connection: Connection) {

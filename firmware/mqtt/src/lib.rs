@@ -45,5 +45,5 @@ pub use relation::{filter_covers, filters_overlap};
 pub use subscribe::{
     FilterList, ReturnCodes, Suback, SubackCode, Subscribe, Subscription, SubscriptionList, Unsubscribe,
 };
-pub use topic::{TopicError, TopicFilter, TopicName, filter_matches};
+pub use topic::{TopicError, TopicFilter, TopicName, filter_bytes_match, filter_matches};
 pub use writer::EncodeError;

@@ -57,7 +57,8 @@ impl<'a> TopicName<'a> {
     /// The first rule broken.
     pub fn new(text: &'a str) -> Result<Self, TopicError> {
         // One look at each byte: names are short, and every message has one.
-        if text.bytes().any(|byte| matches!(byte, 0 | b'+' | b'#')) || u16::try_from(text.len()).is_err() {
+        let is_wrong = |byte: u8| byte < b',' && matches!(byte, 0 | b'+' | b'#');
+        if text.bytes().any(is_wrong) || u16::try_from(text.len()).is_err() {
             check(text)?;
             return Err(TopicError::WildcardInName);
         }
@@ -117,31 +118,34 @@ impl<'a> TopicFilter<'a> {
 /// [`TopicFilter::matches`] for stored bytes that were a valid filter and a valid name when they were stored.
 ///
 /// Looks at each byte of either once at most. Other bytes give a meaningless answer, never a panic.
-pub fn filter_matches(mut filter: &[u8], mut topic: &[u8]) -> bool {
+pub fn filter_matches(filter: &[u8], topic: &[u8]) -> bool {
+    filter_bytes_match(filter.iter().copied(), topic)
+}
+
+/// [`filter_matches`] for a filter that is not kept as bytes.
+pub fn filter_bytes_match(mut filter: impl Iterator<Item = u8>, mut topic: &[u8]) -> bool {
     // MQTT 3.1.1 §4.7.2: a filter starting with a wildcard does not match a name starting with `$`.
-    if topic.first() == Some(&b'$') && matches!(filter.first(), Some(b'+' | b'#')) {
-        return false;
-    }
+    let mut reserved = topic.first() == Some(&b'$');
     loop {
-        match (filter.split_first(), topic.split_first()) {
-            (Some((b'#', _)), _) => return true,
-            (Some((b'+', filter_rest)), _) => {
-                filter = filter_rest;
+        match filter.next() {
+            Some(b'#' | b'+') if reserved => return false,
+            Some(b'#') => return true,
+            Some(b'+') => {
                 while let Some((byte, topic_rest)) = topic.split_first()
                     && *byte != b'/'
                 {
                     topic = topic_rest;
                 }
             }
-            (Some((wanted, filter_rest)), Some((byte, topic_rest))) if wanted == byte => {
-                filter = filter_rest;
-                topic = topic_rest;
-            }
-            // §4.7.1.2: `sport/#` also matches the parent level `sport`.
-            (Some(_), None) => return filter == b"/#",
-            (Some(_), Some(_)) => return false,
-            (None, rest) => return rest.is_none(),
+            Some(wanted) => match topic.split_first() {
+                Some((byte, rest)) if *byte == wanted => topic = rest,
+                Some(_) => return false,
+                // §4.7.1.2: `sport/#` also matches the parent level `sport`.
+                None => return wanted == b'/' && filter.next() == Some(b'#'),
+            },
+            None => return topic.is_empty(),
         }
+        reserved = false;
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod bench;
 mod clients;
+mod emulated;
 mod esptool;
 mod fuzz;
 mod libraries;
@@ -39,6 +40,8 @@ enum Task {
         /// Only these
         parts: Vec<clients::Part>,
     },
+    /// Boot the device on the board that QEMU emulates, with its ports on loopback
+    Emulate(emulated::Arguments),
     /// Run every fuzz target for a bounded time
     Fuzz {
         /// Seconds for each target
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
     let result = lx106::as_linker().unwrap_or_else(|| match Arguments::parse().task {
         Task::Bench(bench) => bench::run(&bench),
         Task::Clients { parts } => clients::run(&parts),
+        Task::Emulate(arguments) => emulated::run(&arguments),
         Task::Fuzz { seconds } => fuzz::run(seconds),
         Task::Lx106(task) => lx106::run(&task),
         Task::Pictures => pictures::run(),

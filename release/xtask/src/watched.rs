@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
     thread,
     time::{Duration, Instant},
@@ -27,9 +27,23 @@ impl Watched {
     ///
     /// When it cannot be started.
     pub(crate) fn start(command: &mut Command) -> Result<Self, Failure> {
+        Self::spawn(command.stdin(Stdio::null()))
+    }
+
+    /// As [`Self::start`], with the program's standard input.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) fn start_with_input(command: &mut Command) -> Result<(Self, ChildStdin), Failure> {
+        let mut watched = Self::spawn(command.stdin(Stdio::piped()))?;
+        let input = watched.child.stdin.take().ok_or("no standard input")?;
+        Ok((watched, input))
+    }
+
+    fn spawn(command: &mut Command) -> Result<Self, Failure> {
         let program = command.get_program().to_string_lossy().into_owned();
         let mut child = command
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -45,7 +59,7 @@ impl Watched {
     /// # Errors
     ///
     /// When it does not come in 20 s, or the program ends without it.
-    pub(crate) fn line(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> Result<String, Failure> {
+    pub(crate) fn line(&mut self, what: &str, wanted: impl FnMut(&str) -> bool) -> Result<String, Failure> {
         self.line_within(PATIENCE, what, wanted)
     }
 
@@ -58,7 +72,7 @@ impl Watched {
         &mut self,
         patience: Duration,
         what: &str,
-        wanted: impl Fn(&str) -> bool,
+        mut wanted: impl FnMut(&str) -> bool,
     ) -> Result<String, Failure> {
         let end = Instant::now() + patience;
         loop {
@@ -76,6 +90,13 @@ impl Watched {
                     return Err(format!("`{}` {how} {what}, only:\n{seen}", self.name).into());
                 }
             }
+        }
+    }
+
+    /// Prints every line until the program ends.
+    pub(crate) fn follow(&mut self) {
+        while let Ok(line) = self.lines.recv() {
+            println!("{line}");
         }
     }
 

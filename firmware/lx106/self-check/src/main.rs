@@ -2,6 +2,10 @@
 #![cfg_attr(target_arch = "xtensa", no_std, no_main)]
 
 #[cfg(target_arch = "xtensa")]
+#[global_allocator]
+static HEAP: espbroker_lx106_runtime::qemu::Heap = espbroker_lx106_runtime::qemu::Heap::new();
+
+#[cfg(target_arch = "xtensa")]
 #[unsafe(no_mangle)]
 extern "C" fn lx106_main() -> u32 {
     u32::from(espbroker_lx106_self_check::run(&mut espbroker_lx106_runtime::qemu::Console).is_err())

@@ -4,6 +4,7 @@
 mod baseline;
 mod callgrind;
 mod cost;
+mod firmware;
 mod flash;
 mod instructions;
 mod load;
@@ -23,6 +24,8 @@ use crate::process::Failure;
 pub(crate) enum Bench {
     /// Measure the broker: instructions, memory, and throughput beside mosquitto
     Broker(Arguments),
+    /// Measure the device's LX106 build on the board that QEMU emulates
+    Firmware(firmware::Arguments),
     /// Measure the interpreter of the ESP8266's CPU: instructions a second
     Lx106,
     /// Measure flashing beside esptool, on the virtual device in real time
@@ -92,6 +95,7 @@ struct Report {
 pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
     match bench {
         Bench::Broker(arguments) => arguments.run(),
+        Bench::Firmware(arguments) => firmware::run(arguments),
         Bench::Lx106 => lx106::run(),
         Bench::Flash(arguments) => arguments.run(),
         Bench::FlashDevice(arguments) => flash::be_device(arguments),

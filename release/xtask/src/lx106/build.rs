@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::{
     lx106::{library, link, tools},
-    process::{Failure, root, scratch},
+    process::{self, Failure, root, scratch},
 };
 
 /// The part of a program's manifest that is for this task.
@@ -77,6 +77,31 @@ pub(crate) fn build(program: &str) -> Result<PathBuf, Failure> {
     Ok(target.join("lx106/release").join(binary))
 }
 
+/// The folder of the package `lwip`, which carries the C source of lwIP 2.2.
+fn lwip() -> Result<PathBuf, Failure> {
+    #[derive(Deserialize)]
+    struct Packages {
+        packages: Vec<Found>,
+    }
+    #[derive(Deserialize)]
+    struct Found {
+        name: String,
+        manifest_path: PathBuf,
+    }
+    let text = process::run(Command::new("cargo").current_dir(workspace()).args([
+        "metadata",
+        "--format-version",
+        "1",
+        "--locked",
+    ]))?;
+    // One line; cargo's own words come before it.
+    let line = text.lines().find(|line| line.starts_with('{')).unwrap_or_default();
+    let Packages { packages } = serde_json::from_str(line)?;
+    let found = packages.into_iter().find(|package| package.name == "lwip");
+    let manifest = found.ok_or("the lock file of firmware/lx106 has no package `lwip`")?.manifest_path;
+    Ok(manifest.parent().map(Path::to_owned).unwrap_or_default())
+}
+
 /// Runs clippy over all programs, as they are compiled for the LX106 and, with their tests, for the host.
 ///
 /// # Errors
@@ -123,6 +148,7 @@ fn cargo(subcommand: &str, settings: &Settings, target: &Path) -> Result<Command
         .arg(target)
         // The one variable by which cargo takes the library from elsewhere than the toolchain.
         .env("__CARGO_TESTS_ONLY_SRC_ROOT", &library)
+        .env("ESPBROKER_LWIP", lwip()?)
         .env("CARGO_ENCODED_RUSTFLAGS", flags(settings, &library)?.join("\x1f"));
     Ok(command)
 }

@@ -5,14 +5,15 @@
 //! through [`assembly`] and GNU `as`, and links that with GNU `ld`.
 
 mod assembly;
-mod build;
+pub(crate) mod build;
 mod check;
+mod chip;
 mod compare;
 mod elf;
 mod library;
 mod link;
 mod stub;
-mod tools;
+pub(crate) mod tools;
 
 use clap::Subcommand;
 
@@ -30,8 +31,12 @@ pub(crate) enum Lx106 {
     Check,
     /// Run random instructions and the self-check on the interpreter and on QEMU's LX106, and compare
     Compare(compare::Compare),
+    /// Build the image for the ESP8266 with Espressif's NONOS SDK
+    Chip(chip::Chip),
     /// Lint the programs, as they are for the LX106 and for the host
     Clippy,
+    /// Build the ESP8266's object without an SDK, and check what it leaves open
+    Symbols,
     /// Build the flasher stub and write stub.bin and its digest
     Stub {
         /// Compare with the files instead
@@ -54,6 +59,8 @@ pub(crate) fn run(task: &Lx106) -> Result<(), Failure> {
         }
         Lx106::Check => check::run(),
         Lx106::Compare(options) => compare::run(options),
+        Lx106::Chip(chip) => chip::build_image(chip),
+        Lx106::Symbols => chip::check_symbols(),
         Lx106::Clippy => build::clippy(),
         Lx106::Stub { check: true } => stub::check(),
         Lx106::Stub { check: false } => stub::write(),

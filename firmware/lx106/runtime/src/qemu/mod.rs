@@ -3,10 +3,12 @@
 //! The program defines `extern "C" fn lx106_main() -> u32`; its result is QEMU's exit code. A panic ends with
 //! [`EXIT_PANIC`], an exception with [`EXIT_EXCEPTION`], each after one line on the console.
 //!
-//! Left out: interrupts. No vector returns.
+//! Interrupts of level 1 end a [`wait`] and do nothing else; at all other times none is enabled.
 
 mod exception;
 mod heap;
+
+pub use heap::Heap;
 
 use core::{fmt, fmt::Write as _, panic::PanicInfo};
 
@@ -18,6 +20,7 @@ pub const EXIT_EXCEPTION: u32 = 102;
 unsafe extern "C" {
     safe fn lx106_exit(code: u32) -> !;
     safe fn lx106_cycles() -> u32;
+    safe fn lx106_wait(cycles: u32);
     fn lx106_write(descriptor: u32, bytes: *const u8, length: u32) -> i32;
 }
 
@@ -48,6 +51,11 @@ pub fn exit(code: u32) -> ! {
 #[must_use]
 pub fn cycles() -> u32 {
     lx106_cycles()
+}
+
+/// Sleeps for so many cycles, or until a device interrupts, whose reason is then still there.
+pub fn wait(cycles: u32) {
+    lx106_wait(cycles);
 }
 
 #[panic_handler]

@@ -14,13 +14,22 @@ lx106_vectors:
     .org 0x30                       /* exception with PS.UM 0 */
     movi    a7, 0
     j       report
-    .org 0x50                       /* exception with PS.UM 1 */
+    .org 0x50                       /* exception or interrupt with PS.UM 1 */
+    wsr.excsave1 a7
+    rsr.exccause a7
+    beqi    a7, 4, interrupt
     movi    a7, 0
     j       report
     .org 0x70                       /* exception during an exception */
     movi    a7, 3
     j       report
     .org 0x80
+interrupt:                          /* ends a wait: no interrupt is enabled but during one */
+    movi    a7, 0
+    wsr.intenable a7
+    rsync
+    rsr.excsave1 a7
+    rfe
 
     .text
     .align  4
@@ -93,6 +102,20 @@ lx106_write:                        /* (descriptor: u32, bytes: *const u8, lengt
     .type   lx106_cycles, @function
 lx106_cycles:                       /* () -> u32 */
     rsr.ccount a2
+    ret
+
+    .align  4
+    .global lx106_wait
+    .type   lx106_wait, @function
+lx106_wait:                         /* (cycles: u32) */
+    rsil    a4, 1                   /* an interrupt before the WAITI stays pending and ends it at once */
+    rsr.ccount a3
+    add     a3, a3, a2
+    wsr.ccompare0 a3
+    movi    a3, 0x7f                /* the timer (6) and the devices' level-triggered lines (0-5) */
+    wsr.intenable a3
+    rsync
+    waiti   0
     ret
 
     .align  4

@@ -15,8 +15,8 @@ use std::{
 use espbroker_mqtt::QoS;
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::{brokers::Broker, connection::Connection};
 use self::{
-    brokers::Broker,
     group::{Group, Outcome},
     sample::{Percentiles, median},
 };

@@ -1,0 +1,207 @@
+//! [`Device`]: the node, with everything that is carried in and out of it.
+
+use alloc::{boxed::Box, collections::VecDeque, vec};
+
+use embedded_storage::nor_flash::NorFlash;
+use espbroker_node::{
+    BootInfo, BridgeId, Input, Instant, Node, Output, RadioCommand, StationEvent, status::Mode,
+};
+
+use crate::{
+    callbacks::NETWORK,
+    openings::{self, Opened},
+    sockets::{self, News},
+};
+
+/// Bytes given to the node at once; its bound on a piece is 2,048, and a piece is held twice for a moment.
+const PIECE: usize = 536;
+/// Clients let in before the rest of the device has its turn.
+const ACCEPTS: usize = 4;
+
+/// The board below the device.
+pub trait Platform {
+    /// Its flash.
+    type Flash: NorFlash;
+
+    /// Time since the start, never going back.
+    fn now(&self) -> Instant;
+    /// Bytes of heap that are free now, and the fewest that ever were.
+    fn heap(&self) -> (u32, u32);
+    /// Writes to the serial port.
+    fn print(&mut self, text: &str);
+    /// Tells the radio; its answers come through [`Device::station`] and [`Device::access_point_up`].
+    fn radio(&mut self, command: RadioCommand);
+    /// Starts the chip again.
+    fn restart(&mut self);
+}
+
+/// The whole device over lwIP. There is one in a program: lwIP's callbacks know of no other.
+pub struct Device<P: Platform> {
+    node: Node<P::Flash>,
+    platform: P,
+    /// Answers to outputs, due before anything else is fed.
+    answers: VecDeque<Input<'static>>,
+    buffer: Box<[u8]>,
+    /// The figures of the heap that the node was told last.
+    heap: (u32, u32),
+}
+
+impl<P: Platform> Device<P> {
+    /// Starts the device; [`Self::turn`] does the rest.
+    pub fn boot(platform: P, flash: P::Flash, info: BootInfo) -> Self {
+        let node = Node::boot(flash, info);
+        let buffer = vec![0; PIECE].into_boxed_slice();
+        let mut device = Self { node, platform, answers: VecDeque::new(), buffer, heap: (0, 0) };
+        device.obey();
+        device
+    }
+
+    /// The board below.
+    pub const fn platform(&mut self) -> &mut P {
+        &mut self.platform
+    }
+
+    /// Bytes from the serial port.
+    pub fn console(&mut self, bytes: &[u8]) {
+        self.feed(Input::Console(bytes));
+    }
+
+    /// An event of the station's radio.
+    pub fn station(&mut self, event: StationEvent) {
+        self.feed(Input::Station(event));
+    }
+
+    /// The access point is open.
+    pub fn access_point_up(&mut self, ip: core::net::IpAddr) {
+        self.feed(Input::AccessPointUp { ip });
+    }
+
+    /// Carries in what lwIP's callbacks have noted, and what the time brings; returns when to call again at the latest,
+    /// unless a callback or an event of the board comes before.
+    pub fn turn(&mut self) -> Option<Instant> {
+        self.tell_heap();
+        self.connect();
+        loop {
+            let opened = NETWORK.use_it().openings.poll(self.platform.now());
+            let Some(Opened { bridge, result }) = opened else { break };
+            self.feed(match result {
+                Ok(connection) => Input::Opened { bridge, connection },
+                Err(reason) => Input::OpenFailed { bridge, reason },
+            });
+        }
+        for _ in 0..ACCEPTS {
+            let Some((connection, service)) = NETWORK.use_it().arrival() else { break };
+            let mode = self.node.mode().unwrap_or(Mode::AccessPoint);
+            self.feed(Input::Accepted { connection, mode, service });
+            self.tell_heap();
+        }
+        self.carry_news();
+        if self.node.poll_at().is_some_and(|due| due <= self.platform.now()) {
+            self.tell_heap();
+            self.feed(Input::Tick);
+        }
+        self.due()
+    }
+
+    /// Begins to connect to the hosts whose addresses were found.
+    fn connect(&mut self) {
+        loop {
+            let target = NETWORK.use_it().openings.target();
+            let Some(target) = target else { return };
+            let result = openings::connect(target);
+            NETWORK.use_it().openings.connecting(target.number, result, self.platform.now());
+        }
+    }
+
+    /// Each connection's news once, in the order of the table.
+    fn carry_news(&mut self) {
+        let mut buffer = core::mem::take(&mut self.buffer);
+        let mut place = 0;
+        loop {
+            let news = NETWORK.use_it().news(&mut place, &mut buffer);
+            let Some((connection, news)) = news else { break };
+            match news {
+                News::Sent(bytes) => {
+                    NETWORK.use_it().flush(connection);
+                    self.feed(Input::Sent { connection, bytes });
+                }
+                News::Received(length) => {
+                    self.tell_heap();
+                    let bytes = buffer.get(..length).unwrap_or_default();
+                    self.feed(Input::Received { connection, bytes });
+                }
+                News::Closed => self.feed(Input::Closed { connection }),
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let network = NETWORK.use_it();
+        if network.has_news() {
+            return Some(self.platform.now());
+        }
+        [self.node.poll_at(), network.openings.poll_at()].into_iter().flatten().min()
+    }
+
+    /// Tells the node what is left of the heap, if that has changed.
+    fn tell_heap(&mut self) {
+        let heap = self.platform.heap();
+        if heap != self.heap {
+            self.heap = heap;
+            self.feed(Input::Heap { free: heap.0, lowest: heap.1 });
+        }
+    }
+
+    fn feed(&mut self, input: Input<'_>) {
+        self.node.handle(input, self.platform.now());
+        self.obey();
+    }
+
+    /// Carries out what the node wants, and what it wants because of that.
+    fn obey(&mut self) {
+        loop {
+            while let Some(output) = self.node.poll_output() {
+                self.carry_out(output);
+            }
+            let Some(input) = self.answers.pop_front() else { return };
+            self.node.handle(input, self.platform.now());
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Console(text) => self.platform.print(&text),
+            Output::Radio(command) => self.platform.radio(command),
+            Output::Listen { service, port } => {
+                NETWORK.use_it().stop_listening(service);
+                self.answers.push_back(match sockets::listen(service, port) {
+                    Ok(listener) => {
+                        NETWORK.use_it().add_listener(service, listener);
+                        Input::Listening { service, port }
+                    }
+                    Err(reason) => Input::ListenFailed { service, reason },
+                });
+            }
+            Output::StopListening { service } => NETWORK.use_it().stop_listening(service),
+            Output::Send { connection, bytes } => NETWORK.use_it().send(connection, bytes),
+            Output::Close { connection } => NETWORK.use_it().close(connection),
+            Output::Open { bridge, host, port } => self.open(bridge, &host, port),
+            Output::Abandon { bridge } => NETWORK.use_it().openings.abandon(bridge),
+            Output::Restart => self.platform.restart(),
+        }
+    }
+
+    fn open(&mut self, bridge: BridgeId, host: &str, port: u16) {
+        let number = NETWORK.use_it().openings.open(bridge, port, self.platform.now());
+        // Not while the table is in use: lwIP may answer from within.
+        match openings::look_up(host, number) {
+            Some(Ok(address)) => NETWORK.use_it().openings.found(number, Some(address)),
+            Some(Err(reason)) => {
+                NETWORK.use_it().openings.abandon(bridge);
+                self.answers.push_back(Input::OpenFailed { bridge, reason });
+            }
+            None => {}
+        }
+    }
+}
