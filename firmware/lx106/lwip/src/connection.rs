@@ -6,7 +6,7 @@ use core::{ffi::c_void, ptr};
 use espbroker_node::{Bytes, ConnectionId};
 
 use crate::{
-    SEGMENT,
+    NETWORK, SEGMENT,
     bindings::{
         ERR_OK, PRIORITY_NORMAL, Pbuf, Pcb, WRITE_COPY, espbroker_pcb_set_up, pbuf_cat, pbuf_free, tcp_abort,
         tcp_arg, tcp_err, tcp_output, tcp_poll, tcp_recv, tcp_recved, tcp_sent, tcp_setprio, tcp_write,
@@ -105,6 +105,11 @@ impl Connection {
     /// Whether nothing more can come of this connection.
     pub(crate) const fn is_over(&self) -> bool {
         self.pcb.is_null() || (self.ended && self.received.is_null())
+    }
+
+    /// Bytes of the heap that lwIP holds for what the peer has not acknowledged.
+    pub(crate) fn held(&self) -> u32 {
+        if self.under_way == 0 { 0 } else { u32::from(self.under_way) + u32::from(NETWORK.segment) }
     }
 
     /// Whether the device has something to hear of this connection.

@@ -144,9 +144,11 @@ impl<P: Platform> Device<P> {
         [self.node.poll_at(), network.openings.poll_at()].into_iter().flatten().min()
     }
 
-    /// Tells the node what is left of the heap, if that has changed.
+    /// Tells the node what is left of the heap, if that has changed. What lwIP holds for the moment counts as left: the
+    /// floor of the heap is there for it, and a fan-out must not look like a lack of memory that ends it.
     fn tell_heap(&mut self) {
-        let heap = self.platform.heap();
+        let (free, lowest) = self.platform.heap();
+        let heap = (free.saturating_add(NETWORK.use_it().held()), lowest);
         if heap != self.heap {
             self.heap = heap;
             self.feed(Input::Heap { free: heap.0, lowest: heap.1 });

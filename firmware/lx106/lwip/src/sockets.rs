@@ -148,6 +148,11 @@ impl Sockets {
         None
     }
 
+    /// Bytes of the heap that lwIP holds for what the peers have not acknowledged.
+    pub(crate) fn held(&self) -> u32 {
+        self.connections.iter().map(Connection::held).sum()
+    }
+
     /// Whether [`Self::news`] would have anything.
     pub(crate) fn has_news(&self) -> bool {
         !self.arrived.is_empty()
