@@ -85,6 +85,7 @@ pub(crate) fn run(given: &BrokerArguments, context: &Context) -> Result<(), Fail
         radio: Box::new(Wired::new(address)),
         bind: address,
         ports: Ports::Configured,
+        discovery: None,
         target: Target::Virtual,
         mac: MAC,
         reset: ResetCause::PowerOn,
