@@ -7,6 +7,8 @@ mod news;
 mod settings;
 mod signals;
 
+pub(super) use settings::take_what_is_for_a_board;
+
 use std::{
     collections::VecDeque,
     io::IsTerminal as _,

@@ -36,7 +36,11 @@ fn every_command_explains_itself() {
     let home = Home::new();
     let mut text = String::new();
     collect(&home, &[], &mut text);
-    assert_eq!(text.matches("\n==== ").count(), 16, "13 commands, and 3 below `config`");
+    assert_eq!(
+        text.matches("\n==== ").count(),
+        24,
+        "16 commands, and 8 below `config`, `devices` and `export`"
+    );
     let _guard = home.settled().bind_to_scope();
     insta::assert_snapshot!("help", text);
 }
