@@ -73,3 +73,23 @@ fn a_mac_address_is_text_in_json() {
     assert_eq!(json["mac"], "5c:cf:7f:00:00:01");
     assert_eq!(serde_json::to_value(found("x", None)).unwrap()["mac"], serde_json::Value::Null);
 }
+
+#[test]
+fn a_device_is_read_from_its_own_answer() {
+    // What a device on 127.0.0.1 answered a plain DNS client.
+    let bytes = b"\0\0\x84\0\0\x01\0\x04\0\0\0\0\x05_mqtt\x04_tcp\x05local\0\0\x0c\0\x01\
+        \x05_mqtt\x04_tcp\x05local\0\0\x0c\0\x01\0\0\0\n\0\x17\x04hall\x05_mqtt\x04_tcp\x05local\0\
+        \x04hall\x05_mqtt\x04_tcp\x05local\0\0!\0\x01\0\0\0\n\0\x12\0\0\0\0J6\x04hall\x05local\0\
+        \x04hall\x05_mqtt\x04_tcp\x05local\0\0\x10\0\x01\0\0\0\n\0E\
+        \ttxtvers=1\x10mac=5ecf7f000001\rversion=0.1.0\x0brole=broker\x0fprofile=nodemcu\
+        \x04hall\x05local\0\0\x01\0\x01\0\0\0\n\0\x04\x7f\0\0\x01";
+    let expected = Found {
+        host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        mqtt_port: Some(18_998),
+        firmware: Some("0.1.0".to_owned()),
+        role: Some("broker".to_owned()),
+        profile: Some("nodemcu".to_owned()),
+        ..found("hall", Some([0x5E, 0xCF, 0x7F, 0, 0, 1]))
+    };
+    assert_eq!(mdns::read(bytes, FROM), [expected]);
+}

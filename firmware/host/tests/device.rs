@@ -24,12 +24,13 @@ use espbroker_host::{
 };
 use espbroker_node::{
     Instant, RadioCommand, StationEvent,
-    discovery::probe,
+    discovery::{MDNS_GROUP, names, probe},
     status::{
         BridgeReason, BridgeReport, ConfigChoice, ImageCheck, ListenFailure, Mode, ResetCause, Service,
         Stated, Status, WifiReason, WifiState,
     },
 };
+use socket2::SockRef;
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Far beyond what anything here takes; reached only when a test fails.
@@ -494,4 +495,20 @@ fn a_device_is_found_by_broadcast_on_loopback_and_beside_another_one() {
     let expected: Vec<_> =
         [1, 2].into_iter().zip(devices.iter().map(|(_, address)| address.port())).collect();
     assert_eq!(found, expected);
+
+    // And by multicast DNS, asked as a plain DNS client does.
+    let mut question = vec![0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    names::write_name(&mut question, &["_mqtt", "_tcp", "local"]);
+    question.extend_from_slice(&[0, 12, 0, 1]);
+    SockRef::from(&asker).set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
+    asker.send_to(&question, (MDNS_GROUP, ports.mdns)).unwrap();
+    let mut answered = Vec::new();
+    while answered.len() < 2 {
+        let (length, from) = asker.recv_from(&mut buffer).unwrap();
+        assert_eq!(from, SocketAddr::new(LOCALHOST, ports.mdns));
+        let mac = buffer[..length].windows(16).find(|part| part.starts_with(b"mac=")).unwrap();
+        answered.push(mac[15]);
+    }
+    answered.sort_unstable();
+    assert_eq!(answered, b"12");
 }
