@@ -67,6 +67,11 @@ pub(crate) fn folder() -> Option<PathBuf> {
     etcetera::choose_base_strategy().ok().map(|strategy| strategy.data_dir().join("espbroker"))
 }
 
+/// Name of the file that the password of this device is saved in.
+pub(crate) fn file_name(device: &str) -> String {
+    format!("{device}.password")
+}
+
 /// Saves a password so that only this user can read it, replacing an older one of the same device.
 ///
 /// # Errors
@@ -74,7 +79,7 @@ pub(crate) fn folder() -> Option<PathBuf> {
 /// When the folder or file cannot be written; an older file is then still whole.
 pub(crate) fn save(folder: &Path, device: &str, password: &Secret<String>) -> io::Result<PathBuf> {
     fs::create_dir_all(folder)?;
-    let path = folder.join(format!("{device}.password"));
+    let path = folder.join(file_name(device));
     // A temporary file is created readable by its owner alone, and the rename is atomic.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     writeln!(file, "{}", password.expose())?;

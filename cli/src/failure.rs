@@ -20,10 +20,15 @@ use crate::{
     PrintError,
     answers::AnswersError,
     check::CheckError,
-    commands::{CommandError, broker::BrokerError, firmware::FirmwareError, selftest::SelftestError},
+    commands::{
+        CommandError, broker::BrokerError, export::ExportError, firmware::FirmwareError,
+        selftest::SelftestError,
+    },
     device::DeviceError,
+    discover::DiscoverError,
     image_file::ImageFileError,
     preflight::PreflightError,
+    registry::RegistryError,
     settings::SettingsError,
     setup::SetupError,
     simulation::{self, SimulationError},
@@ -401,6 +406,61 @@ impl Explain for FirmwareError {
                 unable("install Rust from https://rustup.rs; README lists what else a build needs")
             }
             Self::Build => (Exit::Unable, None),
+        }
+    }
+}
+
+impl Explain for RegistryError {
+    fn explain(&self) -> (Exit, Option<String>) {
+        match self {
+            Self::NoFolder | Self::File { .. } => (Exit::Unable, None),
+            Self::Newer { .. } => unable("use that newer version here too; nothing was changed"),
+            Self::Unknown { .. } => unable(
+                "`espbroker devices` lists those that were set up from this computer; `espbroker discover` looks in the \
+                 network",
+            ),
+            Self::Several { .. } => {
+                unable("name its MAC address instead, or give it a name with `devices rename`")
+            }
+            Self::Taken { .. } => unable("choose another name"),
+            Self::NoName { .. } => {
+                unable("a name has 1-64 bytes without / and control characters, and is no address")
+            }
+            Self::WouldForget { .. } => unable(
+                "without its key a device can only be changed over its serial port; allow it with --yes",
+            ),
+            Self::NoPassword { .. } => {
+                unable("only passwords that espbroker generated are kept; `config write` gives a new one")
+            }
+            Self::NoKeyring | Self::NotInKeyring | Self::Keyring(_) => unable(
+                "log in to the desktop session in which the device was set up, and unlock its keyring; secret-tool \
+                 (libsecret-tools) must be installed",
+            ),
+        }
+    }
+}
+
+impl Explain for DiscoverError {
+    fn explain(&self) -> (Exit, Option<String>) {
+        match self {
+            Self::Socket { .. } => unable("--interface takes an IPv4 address of this computer"),
+            Self::NotFound { .. } | Self::Away { .. } => no(
+                "has it power, and is this computer in the same network (no guest network, no client isolation)? \
+                 `espbroker monitor` shows on its serial port what it does",
+            ),
+            Self::Several { .. } => no("name its MAC address instead"),
+        }
+    }
+}
+
+impl Explain for ExportError {
+    fn explain(&self) -> (Exit, Option<String>) {
+        match self {
+            Self::Exists { .. } => unable("name another folder, or replace its files with --force"),
+            Self::Folder { .. } => (Exit::Unable, None),
+            Self::Path { .. } => {
+                unable("choose a folder without control characters, and no space at its end")
+            }
         }
     }
 }

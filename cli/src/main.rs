@@ -7,6 +7,7 @@
 //! - `answers`, `wizard`, `settings/`, `credentials`, `profiles`: what the user wants
 //! - `device`, `adapters`, `preflight`, `image_file`, `simulation`: what it is done to
 //! - `start_up`, `check`, `report`: what came of it
+//! - `registry/`, `discover/`, `export/`: devices that were set up before, found in the network, left for another broker
 //! - `screen`, `narrator`, `failure`: how it is told
 
 mod adapters;
@@ -16,12 +17,15 @@ mod check;
 mod commands;
 mod credentials;
 mod device;
+mod discover;
+mod export;
 mod failure;
 mod hex;
 mod image_file;
 mod narrator;
 mod preflight;
 mod profiles;
+mod registry;
 mod report;
 mod screen;
 mod settings;
@@ -85,6 +89,9 @@ fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Erase(given) => commands::erase::run(given, context),
         Command::Firmware(given) => commands::firmware::run(given, context),
         Command::Selftest(given) => commands::selftest::run(given, context),
+        Command::Devices(given) => commands::devices::run(given, context),
+        Command::Discover(given) => commands::discover::run(given, context),
+        Command::Export(given) => commands::export::run(given, context),
         Command::Broker(given) => commands::broker::run(given, context),
         Command::Simulate(given) => commands::simulate::run(given, context),
         Command::Profiles(given) => commands::profiles::run(given),

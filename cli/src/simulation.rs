@@ -9,8 +9,8 @@ use std::{
 use espbroker_config::model;
 use espbroker_flasher::{cancel::Cancel, protocol::Opcode, transport::Transport as _};
 use espbroker_virtual_device::{
-    self as virtual_device, Clock, Dhcp, Direction, Fault, FlashButton, FlashSource, Network, Options,
-    SimulatedWifi, StorageError, Timing, VirtualDevice, Wiring,
+    self as virtual_device, Clock, Dhcp, Direction, DiscoveryPorts, Fault, FlashButton, FlashSource, Network,
+    Options, SimulatedWifi, StorageError, Timing, VirtualDevice, Wiring,
 };
 
 use crate::{
@@ -144,6 +144,7 @@ pub(crate) fn start(
         wiring: surroundings.wiring.unwrap_or(access.wiring()),
         wifi: SimulatedWifi { networks, join_delay },
         bind: given.bind,
+        discovery: Some(DiscoveryPorts::STANDARD),
         ..Options::default()
     };
     VirtualDevice::new(options).map_err(|source| match flash {

@@ -10,6 +10,8 @@ use espbroker_node::status::{
     SlotName, Status, WifiReason, WifiState,
 };
 
+use crate::registry::Seen;
+
 /// Starts without reaching `ready` after which the device is said to be crashing.
 const STARTS_MAX: u32 = 3;
 
@@ -48,6 +50,13 @@ pub(crate) struct Running {
     pub(crate) image_verified: bool,
     /// The config in use is the one that was written.
     pub(crate) config_verified: bool,
+}
+
+impl Running {
+    /// Where it can be reached.
+    pub(crate) fn seen(&self) -> Seen {
+        Seen { address: self.address, mqtt_port: self.mqtt_port, websocket_port: self.websocket_port }
+    }
 }
 
 /// Why a start-up failed.

@@ -5,6 +5,8 @@
 
 mod broker;
 mod device;
+mod devices;
+mod export;
 mod setup;
 
 use std::path::PathBuf;
@@ -14,6 +16,11 @@ use clap_complete::Shell;
 
 pub(crate) use broker::BrokerArguments;
 pub(crate) use device::{DeviceArguments, LoaderArguments, Reset, StubChoice};
+pub(crate) use devices::{
+    DevicesArguments, DevicesCommand, DevicesForgetArguments, DevicesListArguments, DevicesRenameArguments,
+    DevicesShowArguments, DiscoverArguments,
+};
+pub(crate) use export::{ExportCommand, ExportMosquittoArguments};
 pub(crate) use setup::{AnswerArguments, SetupArguments, SimulationArguments};
 
 /// Set up an MQTT broker on an ESP8266: flash it, configure it, test it
@@ -69,6 +76,13 @@ pub(crate) enum Command {
     Firmware(FirmwareCommand),
     /// Try out a board, its adapter and its cable, and write a report to attach to a bug
     Selftest(SelftestArguments),
+    /// List, rename or forget the devices that were set up from this computer
+    Devices(DevicesArguments),
+    /// Find devices, and other brokers, in the network
+    Discover(DiscoverArguments),
+    /// Write a device's settings as another broker's files
+    #[command(subcommand)]
+    Export(ExportCommand),
     /// Run the device's broker on this computer, to try settings, topics and bridges without a board
     Broker(BrokerArguments),
     /// Run a virtual ESP8266 that any serial flashing tool can talk to

@@ -7,6 +7,8 @@ mod news;
 mod settings;
 mod signals;
 
+pub(super) use settings::take_what_is_for_a_board;
+
 use std::{
     collections::VecDeque,
     io::IsTerminal as _,
@@ -85,6 +87,7 @@ pub(crate) fn run(given: &BrokerArguments, context: &Context) -> Result<(), Fail
         radio: Box::new(Wired::new(address)),
         bind: address,
         ports: Ports::Configured,
+        discovery: None,
         target: Target::Virtual,
         mac: MAC,
         reset: ResetCause::PowerOn,

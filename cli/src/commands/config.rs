@@ -2,13 +2,13 @@
 //! build` makes the partition without a device.
 
 use espbroker_config::{
-    flash_map::{CONFIG_A, CONFIG_B, SECTOR_SIZE},
+    flash_map::{CONFIG_A, CONFIG_B, FlashMap, SECTOR_SIZE},
     model::Config,
     slots::{self},
 };
 use espbroker_flasher::{FlasherError, Session};
 
-use super::{CommandError, Context, refuse_existing, save_private, with_session};
+use super::{CommandError, Context, refuse_existing, save_private, with_device, with_session};
 use crate::{
     answers::read_settings,
     arguments::{
@@ -17,6 +17,7 @@ use crate::{
     failure::Failure,
     narrator::Narrator,
     preflight::{self, Occupancy},
+    registry::{Learnt, learn},
     settings::{apply, not_yet, render},
     setup::{SetupError, agree_to_lose, follow, write_config},
     start_up::Expected,
@@ -36,7 +37,7 @@ pub(crate) fn run(command: &ConfigCommand, context: &Context) -> Result<(), Fail
     }
 }
 
-fn inspect(session: &mut Session<'_>, narrator: &Narrator) -> Result<Occupancy, FlasherError> {
+pub(super) fn inspect(session: &mut Session<'_>, narrator: &Narrator) -> Result<Occupancy, FlasherError> {
     narrator.step("read", "reading the settings", || {
         let occupancy = preflight::inspect(session, None)?;
         let summary = occupancy.summary();
@@ -83,7 +84,8 @@ fn read(given: &ConfigReadArguments, context: &Context) -> Result<(), Failure> {
 
 fn write(given: &ConfigWriteArguments, context: &Context) -> Result<(), Failure> {
     let settings = read_settings(&given.settings, context.screen)?;
-    with_session(&given.device, &given.loader, context, |mut session, narrator| {
+    with_device(&given.device, &given.loader, context, |mut session, info, narrator| {
+        preflight::check_flash(&info, FlashMap::Map4M)?;
         let occupancy = inspect(&mut session, narrator)?;
         let mut config =
             occupancy.config().map_or_else(|| Config::new("espbroker"), |(_, record)| record.config.clone());
@@ -101,7 +103,14 @@ fn write(given: &ConfigWriteArguments, context: &Context) -> Result<(), Failure>
         agree_to_lose(occupancy.newer_settings().into_iter().collect(), given.yes, context.screen)?;
         let written = write_config(&mut session, &occupancy, &config, narrator)?;
         let expected = Expected { image: None, config: Some(written), station: config.wifi.is_some() };
-        follow(&mut session.into_console(), expected, narrator)?;
+        let port = given.device.port.as_deref();
+        let mut learnt =
+            Learnt { mac: info.mac, config: &config, version: None, port, login: None, seen: None };
+        learn(&learnt, context.screen);
+        let running = follow(&mut session.into_console(), expected, narrator)?;
+        learnt.version = running.version.as_deref();
+        learnt.seen = Some(running.seen());
+        learn(&learnt, context.screen);
         Ok(())
     })
 }

@@ -3,7 +3,10 @@
 pub(crate) mod backup;
 pub(crate) mod broker;
 pub(crate) mod config;
+pub(crate) mod devices;
+pub(crate) mod discover;
 pub(crate) mod erase;
+pub(crate) mod export;
 pub(crate) mod firmware;
 pub(crate) mod info;
 pub(crate) mod monitor;

@@ -33,6 +33,7 @@ use crate::{
     image_file::Firmware,
     narrator::Narrator,
     preflight::{self, Occupancy},
+    registry::{self, Learnt, Seen},
     report::{BrokerReport, DeviceReport, Report, rounded},
     screen::Screen,
     settings::{find_profile, not_yet},
@@ -157,6 +158,7 @@ impl Setup<'_> {
         loader.remember(&self.device, &session);
         let mut console = session.into_console();
         let running = follow(&mut console, written.expected.clone(), &self.narrator)?;
+        self.learn(&written.info, &written.config, &written.firmware, Some(running.seen()));
         let target = test::target(&self.answers, &running, &written.config);
         let mut passed = self.test(&target)?;
         let bridges = self.bridges(console, &running, &written.config)?;
@@ -189,6 +191,7 @@ impl Setup<'_> {
         // Before its hash is on the device: a password that nobody knows would lock its owner out, whatever comes next.
         let password_file = self.save_password(&config.name)?;
         let written = write_config(session, &occupancy, &config, narrator)?;
+        self.learn(&info, &config, &firmware, None);
         let expected = Expected {
             image: Some((firmware.descriptor.length, firmware.descriptor.digest)),
             config: Some(written),
@@ -241,6 +244,22 @@ impl Setup<'_> {
             ));
         }
         Ok(bridges)
+    }
+
+    /// Tells the registry, unless the device goes with this program.
+    fn learn(&self, info: &DeviceInfo, config: &model::Config, firmware: &Firmware, seen: Option<Seen>) {
+        if self.given.simulate && self.given.flash.is_none() {
+            return;
+        }
+        let learnt = Learnt {
+            mac: info.mac,
+            config,
+            version: Some(&firmware.descriptor.version),
+            port: Some(self.device.name()).filter(|_| !self.given.simulate),
+            login: self.answers.login.as_ref().filter(|_| self.answers.generated),
+            seen,
+        };
+        self.narrator.above(|screen| registry::learn(&learnt, screen));
     }
 
     /// Saves a generated password where only this user can read it.

@@ -74,6 +74,7 @@ impl Home {
             .env("HOME", self.folder.path())
             .env("XDG_DATA_HOME", self.path("data"))
             .env("COLUMNS", "100")
+            .env("ESPBROKER_KEYRING", "off")
             .env_remove("ESPBROKER_PORT")
             .current_dir(self.folder.path())
             .stdin(Stdio::null());

@@ -36,7 +36,11 @@ fn every_command_explains_itself() {
     let home = Home::new();
     let mut text = String::new();
     collect(&home, &[], &mut text);
-    assert_eq!(text.matches("\n==== ").count(), 20, "15 commands, 4 below `config`, and 1 below `firmware`");
+    assert_eq!(
+        text.matches("\n==== ").count(),
+        27,
+        "18 commands, and 9 below `config`, `devices`, `export` and `firmware`"
+    );
     let _guard = home.settled().bind_to_scope();
     insta::assert_snapshot!("help", text);
 }

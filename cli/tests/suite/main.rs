@@ -14,6 +14,8 @@
 mod broker;
 mod commands;
 mod common;
+mod devices;
+mod export;
 mod failures;
 mod help;
 mod interrupt;

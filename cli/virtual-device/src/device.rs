@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use espbroker_host::Ports;
+use espbroker_host::{DiscoveryPorts, Ports};
 
 use crate::chip::{Chip, Launcher};
 use crate::fault::{Fault, Faults};
@@ -67,6 +67,8 @@ pub struct Options {
     pub bind: IpAddr,
     /// Which ports those are.
     pub ports: Ports,
+    /// UDP ports through which the firmware is found; `None` leaves it unfound.
+    pub discovery: Option<DiscoveryPorts>,
     /// Decides what noise and torn flash cells look like.
     pub seed: u64,
 }
@@ -85,6 +87,7 @@ impl Default for Options {
             wifi: SimulatedWifi::default(),
             bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
             ports: Ports::Configured,
+            discovery: None,
             seed: 0,
         }
     }

@@ -22,7 +22,7 @@ const HEAP: u32 = 45_000;
 
 /// The launcher for a device with these options.
 pub(crate) fn launcher(options: &Options) -> Launcher {
-    let Options { mac, bind, ports, ref wifi, .. } = *options;
+    let Options { mac, bind, ports, discovery, ref wifi, .. } = *options;
     let wifi = wifi.clone();
     Box::new(move |nor, cause| {
         if target(nor) != Some(Target::Virtual) {
@@ -37,6 +37,7 @@ pub(crate) fn launcher(options: &Options) -> Launcher {
             radio: Box::new(SimulatedRadio::new(wifi.clone(), bind)),
             bind,
             ports,
+            discovery,
             target: Target::Virtual,
             mac,
             reset,

@@ -54,7 +54,7 @@ mod transport;
 mod uart;
 mod wifi;
 
-pub use espbroker_host::Ports;
+pub use espbroker_host::{DiscoveryPorts, Ports};
 
 pub use device::{Clock, Options, Usage, VirtualDevice};
 pub use fault::{Direction, Fault};

@@ -8,6 +8,7 @@
 //! network stack takes; its memory is a budget.
 
 mod connection;
+mod datagrams;
 mod file_flash;
 mod flash;
 mod lookup;
@@ -18,6 +19,7 @@ mod radio;
 mod running;
 mod sockets;
 
+pub use datagrams::DiscoveryPorts;
 pub use file_flash::FileFlash;
 pub use flash::{Flash, FlashError, Nor};
 pub use memory_flash::MemoryFlash;

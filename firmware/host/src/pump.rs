@@ -16,12 +16,13 @@ use espbroker_node::{
 use mio::{Events, Poll, Token, event::Event};
 
 use crate::{
+    datagrams::{DATAGRAM, Datagrams, DiscoveryPorts},
     flash::{Flash, Nor},
     lookup::{self, Lookups},
     opening::{self, Opened, Openings},
     radio::{Radio, RadioEvent},
     running::{Ports, Shared},
-    sockets::{AFTER_CONNECTIONS, Received, Sockets, WAKER},
+    sockets::{AFTER_CONNECTIONS, AFTER_DATAGRAMS, DATAGRAMS, Received, Sockets, WAKER},
 };
 
 /// Bytes given to the node at once: its bound on a piece.
@@ -30,6 +31,8 @@ const PIECE: usize = 2048;
 const READ: usize = 8 * PIECE;
 /// Bytes sent, to all connections together, before the rest of the device has its turn.
 const FLUSH: usize = 1 << 20;
+/// Datagrams taken before the rest of the device has its turn.
+const DATAGRAMS_AT_ONCE: usize = 32;
 /// Clients let in before the rest of the device has its turn.
 const ACCEPTS: usize = 64;
 
@@ -40,6 +43,7 @@ pub(crate) struct Pump {
     radio: Box<dyn Radio>,
     sockets: Sockets,
     openings: Openings,
+    datagrams: Datagrams,
     ports: Ports,
     /// Answers to outputs, due before anything else is fed.
     answers: VecDeque<Input<'static>>,
@@ -49,6 +53,14 @@ pub(crate) struct Pump {
     /// A new config that the device is not ready for.
     config: Option<Config>,
     restart: Restart,
+}
+
+/// Where the device can be reached from outside.
+#[derive(Clone, Copy)]
+pub(crate) struct Doors {
+    pub(crate) bind: IpAddr,
+    pub(crate) ports: Ports,
+    pub(crate) discovery: Option<DiscoveryPorts>,
 }
 
 /// Whether the device wants to be started again.
@@ -64,13 +76,14 @@ impl Pump {
         shared: Arc<Shared>,
         flash: Box<dyn Flash>,
         radio: Box<dyn Radio>,
-        bind: IpAddr,
-        ports: Ports,
+        doors: Doors,
         info: BootInfo,
     ) -> io::Result<Self> {
+        let Doors { bind, ports, discovery } = doors;
         let sockets = Sockets::new(poll.registry().try_clone()?, bind);
         let lookups = Lookups::new(Arc::clone(&shared.waker), lookup::system);
         let openings = Openings::new(poll.registry().try_clone()?, lookups, AFTER_CONNECTIONS);
+        let datagrams = Datagrams::open(poll.registry(), bind, discovery, DATAGRAMS);
         let node = Node::boot(Nor(flash), info);
         let (started, restart) = (Clock::now(), Restart::NotWanted);
         let answers = VecDeque::new();
@@ -82,6 +95,7 @@ impl Pump {
             radio,
             sockets,
             openings,
+            datagrams,
             ports,
             answers,
             started,
@@ -115,6 +129,7 @@ impl Pump {
     fn mark(&mut self, event: &Event) {
         match event.token() {
             WAKER => self.woken = true,
+            Token(DATAGRAMS..AFTER_DATAGRAMS) => self.datagrams.mark(event),
             Token(AFTER_CONNECTIONS..) => self.openings.mark(event),
             _ => self.sockets.mark(event),
         }
@@ -122,7 +137,7 @@ impl Pump {
 
     /// How long nothing is to be done unless something happens.
     fn patience(&self) -> Option<Duration> {
-        if self.sockets.is_busy() {
+        if self.sockets.is_busy() || self.datagrams.is_busy() {
             return Some(Duration::ZERO);
         }
         let due = [self.node.poll_at(), self.radio.poll_at(), self.openings.poll_at()];
@@ -166,6 +181,7 @@ impl Pump {
         }
         self.receive(buffer);
         self.flush();
+        self.receive_datagrams();
         if self.node.poll_at().is_some_and(|due| due <= self.now()) {
             self.feed(Input::Tick);
             self.flush();
@@ -194,6 +210,16 @@ impl Pump {
                 Some((connection, Received::Closed)) => self.feed(Input::Closed { connection }),
                 None => {}
             }
+        }
+    }
+
+    /// Takes some datagrams; the rest waits for the next turn.
+    fn receive_datagrams(&mut self) {
+        let mut buffer = [0; DATAGRAM];
+        for _ in 0..DATAGRAMS_AT_ONCE {
+            let Some((channel, from, length)) = self.datagrams.receive(&mut buffer) else { return };
+            let bytes = buffer.get(..length).unwrap_or_default();
+            self.feed(Input::Datagram { channel, from, bytes });
         }
     }
 
@@ -241,6 +267,7 @@ impl Pump {
             Output::Close { connection } => self.sockets.close(connection),
             Output::Open { bridge, host, port } => self.openings.open(bridge, host, port, self.now()),
             Output::Abandon { bridge } => self.openings.abandon(bridge),
+            Output::Datagram { channel, to, bytes } => self.datagrams.send(channel, to, &bytes),
             Output::Restart => self.restart = Restart::Wanted,
         }
     }

@@ -18,8 +18,9 @@ use espbroker_node::{BootInfo, Heap, Network, status::ResetCause};
 use mio::{Poll, Waker};
 
 use crate::{
+    datagrams::DiscoveryPorts,
     flash::Flash,
-    pump::{Pump, Restart},
+    pump::{Doors, Pump, Restart},
     radio::Radio,
     sockets::WAKER,
 };
@@ -43,6 +44,8 @@ pub struct HostOptions {
     pub bind: IpAddr,
     /// TCP ports that are opened.
     pub ports: Ports,
+    /// UDP ports through which the device is found; `None` leaves it unfound.
+    pub discovery: Option<DiscoveryPorts>,
     /// Machine in the boot line.
     pub target: Target,
     /// Station MAC address.
@@ -85,7 +88,7 @@ impl Host {
         });
         let of_thread = Arc::clone(&shared);
         let run = move || {
-            let HostOptions { flash, radio, bind, ports, target, mac, reset, heap } = options;
+            let HostOptions { flash, radio, bind, ports, discovery, target, mac, reset, heap } = options;
             let info = BootInfo {
                 reset,
                 mac,
@@ -95,7 +98,15 @@ impl Host {
                 network: NETWORK,
                 seed: RandomState::new().hash_one(mac),
             };
-            let restart = Pump::new(poll, Arc::clone(&of_thread), flash, radio, bind, ports, info)?.run()?;
+            let restart = Pump::new(
+                poll,
+                Arc::clone(&of_thread),
+                flash,
+                radio,
+                Doors { bind, ports, discovery },
+                info,
+            )?
+            .run()?;
             // Its sockets are closed and its flash is dropped by now.
             of_thread.restart.store(restart == Restart::Wanted, Ordering::Release);
             Ok(())

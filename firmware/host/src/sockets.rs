@@ -16,11 +16,18 @@ use mio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::connection::{Connection, Read};
+use crate::{
+    connection::{Connection, Read},
+    datagrams::SOCKETS_MAX,
+};
 
-/// Token of the waker; listeners and connections follow.
+/// Token of the waker; listeners, UDP sockets and connections follow.
 pub(crate) const WAKER: Token = Token(0);
-const FIRST_CONNECTION: usize = 3;
+/// First token of the UDP sockets.
+pub(crate) const DATAGRAMS: usize = 3;
+/// First token that is none of theirs.
+pub(crate) const AFTER_DATAGRAMS: usize = DATAGRAMS + SOCKETS_MAX;
+const FIRST_CONNECTION: usize = AFTER_DATAGRAMS;
 /// First token that is no connection's.
 pub(crate) const AFTER_CONNECTIONS: usize = FIRST_CONNECTION + (1 << 16);
 

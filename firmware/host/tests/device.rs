@@ -3,7 +3,7 @@
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,14 +19,18 @@ use espbroker_config::{
     secret::Secret,
     slots,
 };
-use espbroker_host::{Flash as _, Host, HostOptions, MemoryFlash, Ports, Radio, RadioEvent, Running, Wired};
+use espbroker_host::{
+    DiscoveryPorts, Flash as _, Host, HostOptions, MemoryFlash, Ports, Radio, RadioEvent, Running, Wired,
+};
 use espbroker_node::{
     Instant, RadioCommand, StationEvent,
+    discovery::{MDNS_GROUP, names, probe},
     status::{
         BridgeReason, BridgeReport, ConfigChoice, ImageCheck, ListenFailure, Mode, ResetCause, Service,
         Stated, Status, WifiReason, WifiState,
     },
 };
+use socket2::SockRef;
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Far beyond what anything here takes; reached only when a test fails.
@@ -57,6 +61,7 @@ fn options(config: &Config) -> HostOptions {
         radio: Box::new(Wired::new(LOCALHOST)),
         bind: LOCALHOST,
         ports: Ports::Any,
+        discovery: None,
         target: Target::Virtual,
         mac: [0x5C, 0xCF, 0x7F, 0, 0, 1],
         reset: ResetCause::External,
@@ -461,4 +466,49 @@ fn a_bridge_with_a_wrong_password_says_so() {
     device.bridge_report(|report| {
         matches!(report, BridgeReport::Failed { reason: BridgeReason::BadCredentials })
     });
+}
+
+#[test]
+fn a_device_is_found_by_broadcast_on_loopback_and_beside_another_one() {
+    // A port of this test's own, that was free a moment ago.
+    let free = || UdpSocket::bind((LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let ports = DiscoveryPorts { probe: free(), mdns: free() };
+    let started = |last| {
+        let mac = [0x5C, 0xCF, 0x7F, 0, 0, last];
+        Device::ready(HostOptions { discovery: Some(ports), mac, ..options(&config()) })
+    };
+    let devices = [started(1), started(2)];
+    let asker = UdpSocket::bind((LOCALHOST, 0)).unwrap();
+    asker.set_broadcast(true).unwrap();
+    asker.set_read_timeout(Some(PATIENCE)).unwrap();
+    let token = [9; 8];
+    asker.send_to(&probe::question(token), (Ipv4Addr::new(127, 255, 255, 255), ports.probe)).unwrap();
+    let mut found = Vec::new();
+    let mut buffer = [0; 1500];
+    while found.len() < 2 {
+        let (length, from) = asker.recv_from(&mut buffer).unwrap();
+        assert_eq!(from, SocketAddr::new(LOCALHOST, ports.probe), "answered from where it was asked");
+        let device = probe::read(&buffer[..length], token).unwrap();
+        found.push((device.mac[5], device.mqtt.unwrap()));
+    }
+    found.sort_unstable();
+    let expected: Vec<_> =
+        [1, 2].into_iter().zip(devices.iter().map(|(_, address)| address.port())).collect();
+    assert_eq!(found, expected);
+
+    // And by multicast DNS, asked as a plain DNS client does.
+    let mut question = vec![0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    names::write_name(&mut question, &["_mqtt", "_tcp", "local"]);
+    question.extend_from_slice(&[0, 12, 0, 1]);
+    SockRef::from(&asker).set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
+    asker.send_to(&question, (MDNS_GROUP, ports.mdns)).unwrap();
+    let mut answered = Vec::new();
+    while answered.len() < 2 {
+        let (length, from) = asker.recv_from(&mut buffer).unwrap();
+        assert_eq!(from, SocketAddr::new(LOCALHOST, ports.mdns));
+        let mac = buffer[..length].windows(16).find(|part| part.starts_with(b"mac=")).unwrap();
+        answered.push(mac[15]);
+    }
+    answered.sort_unstable();
+    assert_eq!(answered, b"12");
 }

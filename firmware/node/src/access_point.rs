@@ -84,7 +84,15 @@ impl AccessPoint {
     }
 
     pub(crate) const fn is_up(&self) -> bool {
-        matches!(self.state, State::Up { .. })
+        self.ip().is_some()
+    }
+
+    /// The device's address in it, while it is open.
+    pub(crate) const fn ip(&self) -> Option<IpAddr> {
+        match self.state {
+            State::Up { ip } => Some(ip),
+            State::Closed | State::Opening => None,
+        }
     }
 
     pub(crate) fn status(&self) -> Status {

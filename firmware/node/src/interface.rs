@@ -4,7 +4,7 @@
 //! It chooses the [`ConnectionId`]s, and may use one again once it has reported `Closed` or was told to `Close`.
 
 use alloc::{string::String, vec::Vec};
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 pub use espbroker_broker::{BridgeId, Bytes, ConnectionId, Network, OpenFailure};
 use espbroker_config::{
@@ -14,6 +14,7 @@ use espbroker_config::{
 };
 
 use crate::{
+    discovery::Channel,
     status::{ListenFailure, Mode, ResetCause, Service},
     wifi::StationEvent,
 };
@@ -124,6 +125,15 @@ pub enum Input<'a> {
         /// Which client.
         connection: ConnectionId,
     },
+    /// A UDP datagram that came to one of the ports of discovery. A platform without them feeds none.
+    Datagram {
+        /// Which port.
+        channel: Channel,
+        /// Who sent it.
+        from: SocketAddr,
+        /// Its payload.
+        bytes: &'a [u8],
+    },
     /// Fresh figures of the allocator.
     Heap {
         /// Bytes free now.
@@ -177,6 +187,15 @@ pub enum Output {
     Abandon {
         /// For which bridge.
         bridge: BridgeId,
+    },
+    /// Send a UDP datagram from one of the ports of discovery. It may be lost: a platform without them drops it.
+    Datagram {
+        /// Which port.
+        channel: Channel,
+        /// To whom; perhaps the group of multicast DNS.
+        to: SocketAddr,
+        /// Its payload.
+        bytes: Vec<u8>,
     },
     /// Start the whole chip again; nothing comes after it.
     Restart,

@@ -10,6 +10,7 @@
 //!   access point up                     listen, stop listening
 //!   port open or refused                send, close
 //!   client: accepted, bytes, closed     restart
+//!   datagram                            datagram
 //!
 //! boot --> image digest --> config --+--> join --> address --+--> listen --> heap, ready
 //!          (steps of 4 KB)           |     |  down for 60 s  |
@@ -19,7 +20,8 @@
 //! ```
 //!
 //! Each arrow is a status line ([`status`]). `measure` calculates the digest, `node` runs the sequence up to the
-//! config and `online` what follows: [`wifi`] joins, `access_point` falls back, `server` listens and holds the broker.
+//! config and `online` what follows: [`wifi`] joins, `access_point` falls back, `server` listens and holds the broker, [`discovery`] lets the device be
+//! found.
 //! Losing the network goes back to the join; the broker and its retained messages stay.
 //!
 //! Left out so far: plug, cluster, and changing the config over the network.
@@ -30,6 +32,7 @@ extern crate alloc;
 mod access;
 pub mod access_point;
 mod console;
+pub mod discovery;
 mod heap;
 pub mod interface;
 mod keeper;

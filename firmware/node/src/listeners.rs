@@ -116,9 +116,15 @@ impl Listeners {
 
     /// Whether clients can come through this port.
     pub(crate) fn is_open(&self, service: Service) -> bool {
-        self.0
-            .iter()
-            .any(|listener| listener.service == service && matches!(listener.state, State::Open { .. }))
+        self.port(service).is_some()
+    }
+
+    /// The real port of a service, while clients can come through it.
+    pub(crate) fn port(&self, service: Service) -> Option<u16> {
+        self.0.iter().find(|listener| listener.service == service).and_then(|listener| match listener.state {
+            State::Open { port } => Some(port),
+            _ => None,
+        })
     }
 
     /// Whether every service of the config can be reached, given a network.

@@ -11,10 +11,11 @@ use espbroker_config::model::{Config, Wifi};
 use crate::{
     Instant,
     access_point::AccessPoint,
+    discovery::{Discovery, Reach},
     heap::HeapGauge,
     interface::{BootInfo, Input, Output, RadioCommand},
     server::Server,
-    status::{AddressSource, Mode, Status},
+    status::{AddressSource, Mode, Service, Status},
     wifi::{Station, StationOutput},
 };
 
@@ -25,6 +26,7 @@ pub(crate) struct Online {
     access_point: AccessPoint,
     pub(crate) server: Server,
     heap: HeapGauge,
+    discovery: Discovery,
     /// What the last `ready` said; `None` when it is no longer so.
     ready: Option<Mode>,
 }
@@ -42,6 +44,7 @@ impl Online {
             access_point: AccessPoint::new(&config.access_point, info.mac),
             server: Server::new(config, info),
             heap: HeapGauge::new(info.heap),
+            discovery: Discovery::new(config, info.mac, info.target),
             ready: None,
         };
         if let Some(wifi) = &config.wifi {
@@ -89,6 +92,9 @@ impl Online {
             Input::OpenFailed { bridge, reason } => {
                 self.server.tell(BrokerInput::OpenFailed { bridge, reason }, now, outputs);
             }
+            Input::Datagram { channel, from, bytes } => {
+                self.discovery.datagram(channel, from, bytes, now, outputs);
+            }
             Input::Configured(config) => self.server.configure(config, now, outputs),
             Input::Console(_) => {}
         }
@@ -97,10 +103,15 @@ impl Online {
 
     pub(crate) fn poll_at(&self) -> Option<Instant> {
         let station = self.station.as_ref();
-        [station.and_then(Station::poll_at), self.access_point.poll_at(station), self.server.poll_at()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            station.and_then(Station::poll_at),
+            self.access_point.poll_at(station),
+            self.server.poll_at(),
+            self.discovery.poll_at(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// The whole state, in the order in which it came about.
@@ -160,6 +171,15 @@ impl Online {
                 say(outputs, &Status::Ready { mode });
             }
         }
+        self.discovery.follow(self.reach(), now, outputs);
+    }
+
+    /// Where the broker can be reached through the best network there is.
+    fn reach(&self) -> Option<Reach> {
+        let station = self.station.as_ref().and_then(Station::address);
+        let ip = station.or(self.access_point.ip())?;
+        let port = |service| self.server.port(service);
+        Some(Reach { ip, mqtt: port(Service::Mqtt), websocket: port(Service::WebSocket) })
     }
 
     /// The best network there is.

@@ -101,6 +101,11 @@ impl Server {
         self.listeners.is_complete()
     }
 
+    /// The TCP port of a service, while it is open.
+    pub(crate) fn port(&self, service: Service) -> Option<u16> {
+        self.listeners.port(service)
+    }
+
     /// The state of each service and bridge of the config, as far as it is settled.
     pub(crate) fn statuses(&self) -> impl Iterator<Item = Status> {
         let bridges = self.bridge_names.iter().zip(self.broker.bridge_states());

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::ValueEnum;
 
 use crate::{
-    esptool, libraries, mosquitto, mosquitto_bridge, mosquitto_clients,
+    esptool, libraries, mosquitto, mosquitto_bridge, mosquitto_clients, mosquitto_export,
     process::{Failure, Tally, program},
     rumqttc,
 };
@@ -19,6 +19,8 @@ pub(crate) enum Part {
     Mosquitto,
     /// mosquitto at the other end of bridges
     Bridge,
+    /// mosquitto with the files that `export mosquitto` writes
+    Export,
     /// paho-mqtt and MQTT.js
     Libraries,
     /// rumqttc
@@ -50,6 +52,7 @@ impl Part {
                 mosquitto_clients::run(program, tally)
             }
             Self::Bridge => mosquitto_bridge::run(program, tally),
+            Self::Export => mosquitto_export::run(program, tally),
             Self::Libraries => libraries::run(program, tally),
             Self::Rumqttc => rumqttc::run(program, tally),
         }

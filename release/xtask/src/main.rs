@@ -13,6 +13,7 @@ mod lx106;
 mod mosquitto;
 mod mosquitto_bridge;
 mod mosquitto_clients;
+mod mosquitto_export;
 mod pictures;
 mod process;
 mod rumqttc;

@@ -67,13 +67,25 @@ impl<'a> Stage<'a> {
         Ok(ports)
     }
 
+    /// Debian's mosquitto.
+    pub(crate) fn mosquitto_program() -> Command {
+        let path = Path::new("/usr/sbin/mosquitto");
+        // Debian has it where only root looks.
+        Command::new(if path.exists() { path } else { Path::new("mosquitto") })
+    }
+
+    /// The path of a file here.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     /// Writes a file.
     ///
     /// # Errors
     ///
     /// When it cannot be written.
     pub(crate) fn file(&self, name: &str, text: &str) -> Result<PathBuf, Failure> {
-        let path = self.folder.path().join(name);
+        let path = self.path(name);
         fs::write(&path, text)?;
         Ok(path)
     }
@@ -125,17 +137,14 @@ impl<'a> Stage<'a> {
             self.folder.path().display(),
         );
         let settings = self.file(&format!("{name}.conf"), &settings)?;
-        let path = Path::new("/usr/sbin/mosquitto");
-        // Debian has it where only root looks.
-        let program = if path.exists() { path } else { Path::new("mosquitto") };
-        let mut watched = Watched::start(Command::new(program).arg("-c").arg(settings))?;
+        let mut watched = Watched::start(Self::mosquitto_program().arg("-c").arg(settings))?;
         watched.line("running", |line| line.ends_with(" running"))?;
         Ok(Served::new(port, watched))
     }
 }
 
 impl Served {
-    fn new(port: u16, watched: Watched) -> Self {
+    pub(crate) fn new(port: u16, watched: Watched) -> Self {
         Self { port, watched, user: USER.to_owned(), password: "secret".to_owned() }
     }
 

@@ -67,7 +67,7 @@ pub(super) fn resolve(given: &BrokerArguments, screen: Screen) -> Result<Config,
 }
 
 /// Takes out what a radio or pins are needed for, so that the files that it names need not be there; returns its names.
-fn take_what_is_for_a_board(settings: &mut Settings) -> Vec<&'static str> {
+pub(in crate::commands) fn take_what_is_for_a_board(settings: &mut Settings) -> Vec<&'static str> {
     let taken = [
         ("profile", settings.profile.take().is_some()),
         ("[wifi]", settings.wifi.take().is_some()),

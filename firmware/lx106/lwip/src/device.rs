@@ -190,6 +190,8 @@ impl<P: Platform> Device<P> {
             Output::Close { connection } => NETWORK.use_it().close(connection),
             Output::Open { bridge, host, port } => self.open(bridge, &host, port),
             Output::Abandon { bridge } => NETWORK.use_it().openings.abandon(bridge),
+            // Nothing is asked over UDP either: see the crate's documentation.
+            Output::Datagram { .. } => {}
             Output::Restart => self.platform.restart(),
         }
     }

@@ -20,7 +20,7 @@
 //!
 //! One thread: lwIP and this port run in the same task and are never interrupted by each other.
 //!
-//! Left out: IPv6, several addresses of one host.
+//! Left out: IPv6, several addresses of one host, and UDP, so that the device does not answer who looks for it.
 #![no_std]
 
 extern crate alloc;

@@ -1,6 +1,6 @@
 use alloc::{string::ToString, vec};
 use core::{
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
@@ -13,6 +13,7 @@ use espbroker_config::{
 use super::*;
 use crate::{
     ConnectionId, Heap, Network, RadioCommand, StationEvent,
+    discovery::{Channel, probe},
     status::{ImageCheck, ListenFailure, Mode, ResetCause, Service, Stated},
     test_flash::TestFlash,
 };
@@ -64,14 +65,21 @@ struct Platform {
     now: Instant,
     log: Vec<String>,
     statuses: Vec<Status>,
+    /// Channel and receiver of every datagram; they are not in the log.
+    datagrams: Vec<(Channel, SocketAddr)>,
 }
 
 impl Platform {
     /// Runs the start-up until the config is known.
     fn boot(flash: TestFlash) -> Self {
         let node = Node::boot(flash, info());
-        let mut platform =
-            Self { node, now: Duration::from_millis(5), log: Vec::new(), statuses: Vec::new() };
+        let mut platform = Self {
+            node,
+            now: Duration::from_millis(5),
+            log: Vec::new(),
+            statuses: Vec::new(),
+            datagrams: Vec::new(),
+        };
         platform.drain();
         while platform.node.poll_at() == Some(Duration::ZERO) {
             platform.input(Input::Tick);
@@ -117,6 +125,10 @@ impl Platform {
                 Output::Open { bridge, host, port } => format!("open bridge {} {host}:{port}", bridge.0),
                 Output::Abandon { bridge } => format!("abandon bridge {}", bridge.0),
                 Output::Restart => "restart".to_string(),
+                Output::Datagram { channel, to, .. } => {
+                    self.datagrams.push((channel, to));
+                    continue;
+                }
             };
             self.log.push(text);
         }
@@ -216,6 +228,8 @@ fn a_device_with_image_and_config_starts_step_by_step() {
     assert_eq!(log[0], "@eb listening service=mqtt port=1883");
     assert!(log[1].starts_with("@eb heap free="));
     assert_eq!(log[2..], ["@eb ready mode=station"]);
+    // The announcement is repeated; then nothing is left to do.
+    platform.wait(Duration::from_secs(1));
     assert_eq!(platform.node.poll_at(), None);
 }
 
@@ -539,4 +553,21 @@ fn no_secret_of_the_config_reaches_the_console() {
     let mut platform = Platform::boot(flash_with(&config));
     platform.disconnected(202).input(Input::Console(b"status\r"));
     assert!(!platform.take().iter().any(|line| line.contains("correct")));
+}
+
+#[test]
+fn a_device_that_is_ready_announces_itself_and_answers_a_probe() {
+    let mut platform = Platform::boot(flash_with(&config()));
+    let asker: SocketAddr = "192.168.1.20:4000".parse().unwrap();
+    let question = probe::question([7; 8]);
+    let probe = Input::Datagram { channel: Channel::Probe, from: asker, bytes: &question };
+    platform.input(probe).associated().address().input(probe);
+    let datagrams = |platform: &mut Platform| core::mem::take(&mut platform.datagrams);
+    // The address alone is something to answer, and nothing to announce.
+    assert_eq!(datagrams(&mut platform), [(Channel::Probe, asker)]);
+    platform.listening().wait(Duration::from_secs(5));
+    let group: SocketAddr = "224.0.0.251:5353".parse().unwrap();
+    assert_eq!(datagrams(&mut platform), [(Channel::Mdns, group); 2]);
+    platform.disconnected(8).input(probe);
+    assert_eq!(datagrams(&mut platform), []);
 }

@@ -41,23 +41,23 @@ impl fmt::Display for StatusError {
 impl core::error::Error for StatusError {}
 
 /// Builds one line.
-pub(super) struct Writer(String);
+pub(crate) struct Writer(String);
 
 impl Writer {
-    pub(super) fn new(kind: &str) -> Self {
+    pub(crate) fn new(kind: &str) -> Self {
         let mut writer = Self(String::from("@eb "));
         writer.encoded(kind.as_bytes());
         writer
     }
 
-    pub(super) fn field(&mut self, key: &str, value: impl AsRef<[u8]>) {
+    pub(crate) fn field(&mut self, key: &str, value: impl AsRef<[u8]>) {
         self.0.push(' ');
         self.encoded(key.as_bytes());
         self.0.push('=');
         self.encoded(value.as_ref());
     }
 
-    pub(super) fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> String {
         let crc = crc16(self.0.as_bytes());
         self.0.push_str(" *");
         self.0.push_str(&hex::to_text(&crc.to_be_bytes()));
@@ -81,7 +81,7 @@ impl Writer {
 type Words = (String, Vec<(String, Vec<u8>)>);
 
 /// Takes a line apart; `Ok(None)` where the marker is missing.
-pub(super) fn read(line: &[u8]) -> Result<Option<Words>, StatusError> {
+pub(crate) fn read(line: &[u8]) -> Result<Option<Words>, StatusError> {
     let Some(start) = line.windows(MARKER.len()).rposition(|window| window == MARKER) else {
         return Ok(None);
     };
@@ -126,35 +126,35 @@ fn decoded(mut text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Decoded fields of one line; the first of equal keys counts.
-pub(super) struct Fields<'a>(pub(super) &'a [(String, Vec<u8>)]);
+pub(crate) struct Fields<'a>(pub(crate) &'a [(String, Vec<u8>)]);
 
 impl<'a> Fields<'a> {
-    pub(super) fn value(&self, key: &str) -> Option<&'a [u8]> {
+    pub(crate) fn value(&self, key: &str) -> Option<&'a [u8]> {
         self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_slice())
     }
 
-    pub(super) fn is(&self, key: &str, value: &str) -> bool {
+    pub(crate) fn is(&self, key: &str, value: &str) -> bool {
         self.value(key) == Some(value.as_bytes())
     }
 
-    pub(super) fn parsed<T: str::FromStr>(&self, key: &str) -> Option<T> {
+    pub(crate) fn parsed<T: str::FromStr>(&self, key: &str) -> Option<T> {
         str::from_utf8(self.value(key)?).ok()?.parse().ok()
     }
 }
 
 /// Bytes as lower-case hex digits.
-pub(super) mod hex {
+pub(crate) mod hex {
     use alloc::string::String;
 
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-    pub(in super::super) fn to_text(bytes: &[u8]) -> String {
+    pub(crate) fn to_text(bytes: &[u8]) -> String {
         let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().map_or('?', char::from);
         bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xF)]).collect()
     }
 
     /// `None` unless there are exactly `2 * N` hex digits of either case.
-    pub(in super::super) fn from_text<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+    pub(crate) fn from_text<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
         let (pairs, rest) = text.as_chunks::<2>();
         if pairs.len() != N || !rest.is_empty() {
             return None;

@@ -21,7 +21,7 @@ pub use self::{
     },
 };
 
-mod line;
+pub(crate) mod line;
 mod words;
 
 /// One thing the device says of itself.

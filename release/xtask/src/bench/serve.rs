@@ -74,6 +74,7 @@ fn options() -> Result<HostOptions, Failure> {
         radio: Box::new(Wired::new(LOCALHOST)),
         bind: LOCALHOST,
         ports: Ports::Any,
+        discovery: None,
         target: Target::Virtual,
         mac: [0x5C, 0xCF, 0x7F, 0, 0, 1],
         reset: ResetCause::External,
