@@ -250,7 +250,7 @@ impl Connection {
 
     /// Takes the callbacks away, so that nothing of this connection leads to the port any more.
     fn detach(&mut self) -> *mut Pcb {
-        let pcb = core::mem::replace(&mut self.pcb, ptr::null_mut());
+        let pcb = core::mem::take(&mut self.pcb);
         if !pcb.is_null() {
             forget(pcb);
         }
