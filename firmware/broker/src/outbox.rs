@@ -158,7 +158,7 @@ impl Outbox {
     fn make_place(&mut self, room: &mut Room) -> bool {
         let more = self.queue.len() / 2 + PARTS + SPARE;
         let bytes = (self.queue.len() + more) * size_of::<Entry>();
-        let fits = room.take(bytes, Need::Growth);
+        let fits = room.take(bytes, Need::Message);
         if fits {
             self.queue.reserve_exact(more);
         }

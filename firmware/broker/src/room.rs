@@ -26,8 +26,10 @@ pub(crate) enum Need {
     /// Serves those that are in already: a message of QoS 1 or 2, a packet under way. Also a new connection: a client whose
     /// session is here comes to take what waits for it.
     Service,
-    /// Can be refused or dropped without harm: a new client, a subscription, a message of QoS 0 for a slow reader, or one
-    /// for a client that is away and may never come back.
+    /// A message of QoS 0 for those who are in: can be dropped without harm, but only when nobody new is let in any more.
+    Message,
+    /// Can be refused or dropped without harm: a new client, a subscription, or a message for a client that is away and may
+    /// never come back.
     Growth,
 }
 
@@ -67,6 +69,7 @@ impl Room {
     const fn kept(&self, need: Need) -> usize {
         match need {
             Need::Service => self.floor.saturating_add(self.rest),
+            Need::Message => self.floor.saturating_add(self.slack / 2),
             Need::Growth => self.floor.saturating_add(self.slack),
         }
     }

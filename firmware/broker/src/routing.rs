@@ -293,7 +293,7 @@ impl Post<'_> {
             }
         }
         if let Some(session) = connection.session.as_deref_mut() {
-            let need = if qos == QoS::AtMostOnce { Need::Growth } else { Need::Service };
+            let need = if qos == QoS::AtMostOnce { Need::Message } else { Need::Service };
             self.wait(session, Waiting { message: message.clone(), qos, retain }, need);
             self.outbox.backlog = true;
         }

@@ -165,42 +165,60 @@ impl Connection {
         }
     }
 
-    /// Queues bytes behind those that wait.
+    /// Sends bytes behind those that wait, as far as lwIP may hold them; the rest waits.
     pub(crate) fn push(&mut self, bytes: Bytes) {
-        self.waiting.push_back(bytes);
+        let given = if self.waiting.is_empty() { self.give(&bytes, 0) } else { 0 };
+        if given < bytes.len() {
+            self.given = if self.waiting.is_empty() { given } else { self.given };
+            self.waiting.push_back(bytes);
+        }
+        if given > 0 {
+            self.output();
+        }
     }
 
-    /// Gives lwIP as much as it may hold; what it has no memory for is tried again when it polls.
+    /// Gives lwIP as much of what waits as it may hold; what it has no memory for is tried again when it polls.
     pub(crate) fn flush(&mut self) {
-        if self.pcb.is_null() {
-            return;
-        }
         let mut wrote = false;
-        while let Some(bytes) = self.waiting.front() {
-            let rest = bytes.get(self.given..).unwrap_or_default();
-            let room = usize::from(UNDER_WAY.saturating_sub(self.under_way));
-            let part = rest.get(..rest.len().min(room)).unwrap_or_default();
-            let Ok(length) = u16::try_from(part.len()) else { break };
-            if length == 0 && !rest.is_empty() {
+        while let Some(bytes) = self.waiting.pop_front() {
+            let given = self.give(&bytes, self.given);
+            wrote |= given > 0;
+            self.given += given;
+            if self.given < bytes.len() {
+                self.waiting.push_front(bytes);
                 break;
             }
-            if length > 0 {
-                // SAFETY: lwIP still has the connection, and copies the bytes before it returns. It does not call back.
-                let error = unsafe { tcp_write(self.pcb, part.as_ptr().cast(), length, WRITE_COPY) };
-                if error != ERR_OK {
-                    break;
-                }
-            }
-            wrote |= length > 0;
-            self.under_way += length;
-            self.given += part.len();
-            if self.given == bytes.len() {
-                self.waiting.pop_front();
-                self.given = 0;
-            }
+            self.given = 0;
+        }
+        if self.waiting.is_empty() {
+            // Its places would be held for as long as the connection, and there are many connections.
+            self.waiting = VecDeque::new();
         }
         if wrote {
-            // SAFETY: as above. What it cannot send now it sends with its timer.
+            self.output();
+        }
+    }
+
+    /// Gives lwIP what it may hold of `bytes` from `start` on; returns how many it took.
+    fn give(&mut self, bytes: &[u8], start: usize) -> usize {
+        if self.pcb.is_null() {
+            return 0;
+        }
+        let rest = bytes.get(start..).unwrap_or_default();
+        let room = usize::from(UNDER_WAY.saturating_sub(self.under_way));
+        let part = rest.get(..rest.len().min(room)).unwrap_or_default();
+        let Some(length) = u16::try_from(part.len()).ok().filter(|length| *length > 0) else { return 0 };
+        // SAFETY: lwIP still has the connection, and copies the bytes before it returns. It does not call back.
+        if unsafe { tcp_write(self.pcb, part.as_ptr().cast(), length, WRITE_COPY) } != ERR_OK {
+            return 0;
+        }
+        self.under_way += length;
+        part.len()
+    }
+
+    fn output(&mut self) {
+        if !self.pcb.is_null() {
+            // SAFETY: lwIP still has the connection. What it cannot send now it sends with its timer.
             unsafe { tcp_output(self.pcb) };
         }
     }
@@ -232,7 +250,7 @@ impl Connection {
 
     /// Takes the callbacks away, so that nothing of this connection leads to the port any more.
     fn detach(&mut self) -> *mut Pcb {
-        let pcb = core::mem::replace(&mut self.pcb, ptr::null_mut());
+        let pcb = core::mem::take(&mut self.pcb);
         if !pcb.is_null() {
             forget(pcb);
         }

@@ -164,7 +164,6 @@ impl Sockets {
     pub(crate) fn send(&mut self, id: ConnectionId, bytes: Bytes) {
         if let Some(connection) = self.connection(id) {
             connection.push(bytes);
-            connection.flush();
         }
     }
 
