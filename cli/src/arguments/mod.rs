@@ -268,8 +268,8 @@ pub(crate) struct EraseArguments {
 pub(crate) enum FirmwareCommand {
     /// Build the image that `setup --image` writes, with Espressif's NONOS SDK
     ///
-    /// The SDK is Espressif's and does not come with this program:
-    /// https://github.com/espressif/ESP8266_NONOS_SDK. Needs a checkout of espbroker's source, Rust, and GCC for the
+    /// The SDK is Espressif's and does not come with this program: clone `espressif/ESP8266_NONOS_SDK` from GitHub.
+    /// Needs a checkout of espbroker's source, Rust, and GCC for the
     /// Xtensa LX106.
     Build(FirmwareBuildArguments),
 }

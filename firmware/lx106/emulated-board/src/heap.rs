@@ -25,7 +25,6 @@ unsafe extern "C" {
 struct State {
     heap: Heap,
     lowest: usize,
-    failed: u32,
 }
 
 struct BoardHeap(UnsafeCell<State>);
@@ -34,15 +33,13 @@ struct BoardHeap(UnsafeCell<State>);
 unsafe impl Sync for BoardHeap {}
 
 #[global_allocator]
-static HEAP: BoardHeap = BoardHeap(UnsafeCell::new(State { heap: Heap::empty(), lowest: 0, failed: 0 }));
+static HEAP: BoardHeap = BoardHeap(UnsafeCell::new(State { heap: Heap::empty(), lowest: 0 }));
 
 /// Figures of the heap, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Figures {
     pub(crate) free: usize,
     pub(crate) lowest: usize,
-    /// Allocations that found no room.
-    pub(crate) failed: u32,
 }
 
 /// Sets the heap up, of so many bytes or of as many as there are. Nothing may be allocated before.
@@ -58,7 +55,7 @@ pub(crate) fn set_up(size: usize) {
 
 /// The figures now.
 pub(crate) fn figures() -> Figures {
-    HEAP.with(|state| Figures { free: state.heap.free(), lowest: state.lowest, failed: state.failed })
+    HEAP.with(|state| Figures { free: state.heap.free(), lowest: state.lowest })
 }
 
 impl BoardHeap {
@@ -73,10 +70,7 @@ impl BoardHeap {
             let block = Layout::from_size_align(whole, ALIGNMENT)
                 .ok()
                 .and_then(|layout| state.heap.allocate_first_fit(layout).ok());
-            let Some(block) = block else {
-                state.failed += 1;
-                return ptr::null_mut();
-            };
+            let Some(block) = block else { return ptr::null_mut() };
             state.lowest = state.lowest.min(state.heap.free());
             // SAFETY: the block is at least a header long and aligned for a word.
             unsafe {
