@@ -3,14 +3,14 @@
 use std::{path::PathBuf, time::Duration};
 
 use espbroker_flasher::{
-    FlasherError, Loader, Session,
+    BAUD_LADDER, FlasherError, Loader, Session,
     cancel::Cancel,
     connect::{ConnectOptions, DEFAULT_BAUD},
     event::Event,
     identify::DeviceInfo,
     ports::{self, Likelihood, PortInfo},
     reset::Wiring,
-    stub::{BAUD_LADDER, Stub},
+    stub::Stub,
     transport::{self, Transport},
 };
 use espbroker_virtual_device::VirtualDevice;

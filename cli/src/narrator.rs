@@ -129,6 +129,7 @@ fn stage_words(stage: Stage) -> &'static str {
         Stage::Identify => "reading chip, MAC address and flash id",
         Stage::StartStub => "starting the stub",
         Stage::ChangeBaud => "going to a faster rate",
+        Stage::Compare => "comparing with what is there",
         Stage::Erase => "erasing",
         Stage::Write => "writing",
         Stage::Verify => "verifying",

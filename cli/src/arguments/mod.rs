@@ -7,6 +7,7 @@ mod broker;
 mod device;
 mod devices;
 mod export;
+mod firmware;
 mod setup;
 
 use std::path::PathBuf;
@@ -21,6 +22,10 @@ pub(crate) use devices::{
     DevicesShowArguments, DiscoverArguments,
 };
 pub(crate) use export::{ExportCommand, ExportMosquittoArguments};
+pub(crate) use firmware::{
+    DoctorArguments, FirmwareBundleArguments, FirmwareCommand, FirmwareFetchArguments, FirmwareListArguments,
+    FirmwareVerifyArguments, KeyArguments, TrustArguments,
+};
 pub(crate) use setup::{AnswerArguments, SetupArguments, SimulationArguments};
 
 /// Set up an MQTT broker on an ESP8266: flash it, configure it, test it
@@ -82,6 +87,11 @@ pub(crate) enum Command {
     Broker(BrokerArguments),
     /// Run a virtual ESP8266 that any serial flashing tool can talk to
     Simulate(SimulateArguments),
+    /// Firmware releases: what is here, where to get more, and whether they can be trusted
+    #[command(subcommand)]
+    Firmware(FirmwareCommand),
+    /// Look for what stands in the way on this computer: ports, permissions, drivers, services, tools
+    Doctor(DoctorArguments),
     /// List the boards that ship with the program
     Profiles(ProfilesArguments),
     /// Print a completion script for a shell

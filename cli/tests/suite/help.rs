@@ -38,8 +38,8 @@ fn every_command_explains_itself() {
     collect(&home, &[], &mut text);
     assert_eq!(
         text.matches("\n==== ").count(),
-        24,
-        "16 commands, and 8 below `config`, `devices` and `export`"
+        30,
+        "18 commands, and 12 below `config`, `devices`, `export` and `firmware`"
     );
     let _guard = home.settled().bind_to_scope();
     insta::assert_snapshot!("help", text);
