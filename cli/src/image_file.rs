@@ -1,4 +1,4 @@
-//! A firmware image from a file, or the one for the virtual device that ships inside: read, checked, identified.
+//! A firmware image: read, checked, identified. Who vouches for it is a matter of `supply`.
 
 use std::{
     fs,
@@ -23,6 +23,8 @@ pub(crate) struct Firmware {
     pub(crate) descriptor: Descriptor,
     /// What the boot ROM will make of it.
     pub(crate) boot: BootHeader,
+    /// Whether somebody vouches for it: a release key, or this program.
+    pub(crate) trusted: bool,
 }
 
 /// Why a file is no image to flash.
@@ -73,17 +75,12 @@ impl Firmware {
         Self::check(origin, bytes, path)
     }
 
-    /// The image for the virtual device, made by this program.
+    /// Checks the bytes of an image; `path` is for errors.
     ///
     /// # Errors
     ///
-    /// Never in a build whose tests passed; the same checks as for a file apply.
-    pub(crate) fn for_virtual_device() -> Result<Self, ImageFileError> {
-        let bytes = virtual_image::build(env!("CARGO_PKG_VERSION")).map_err(ImageFileError::BuiltIn)?;
-        Self::check("built in".to_owned(), bytes, Path::new("built in"))
-    }
-
-    fn check(origin: String, bytes: Vec<u8>, path: &Path) -> Result<Self, ImageFileError> {
+    /// As of [`Firmware::read`].
+    pub(crate) fn check(origin: String, bytes: Vec<u8>, path: &Path) -> Result<Self, ImageFileError> {
         let path = path.to_owned();
         let stated = image::find(&bytes).map(|descriptor| descriptor.length);
         if let Ok(stated) = stated
@@ -95,13 +92,14 @@ impl Firmware {
             .map_err(|source| ImageFileError::NotBootable { path: path.clone(), source })?
             .header;
         let descriptor = image::check(&bytes).map_err(|source| ImageFileError::Foreign { path, source })?;
-        Ok(Self { origin, bytes, descriptor, boot })
+        Ok(Self { origin, bytes, descriptor, boot, trusted: false })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::supply;
 
     fn check(bytes: Vec<u8>) -> Result<Firmware, ImageFileError> {
         Firmware::check("test".to_owned(), bytes, Path::new("test.bin"))
@@ -109,14 +107,14 @@ mod tests {
 
     #[test]
     fn the_built_in_image_passes_its_own_checks() {
-        let firmware = Firmware::for_virtual_device().unwrap();
+        let firmware = supply::for_virtual_device().unwrap();
         assert_eq!(firmware.descriptor.target, image::Target::Virtual);
         assert_eq!(firmware.descriptor.length as usize, firmware.bytes.len());
     }
 
     #[test]
     fn a_cut_image_is_called_cut_and_a_changed_one_changed() {
-        let whole = Firmware::for_virtual_device().unwrap().bytes;
+        let whole = supply::for_virtual_device().unwrap().bytes;
         let cut = whole.get(..whole.len() - 1).unwrap().to_vec();
         assert!(matches!(check(cut), Err(ImageFileError::CutShort { .. })));
         let mut longer = whole.clone();

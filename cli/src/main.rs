@@ -6,6 +6,7 @@
 //! - `setup/`: the main job, stage by stage; `commands/`: the others
 //! - `answers`, `wizard`, `settings/`, `credentials`, `profiles`: what the user wants
 //! - `device`, `adapters`, `preflight`, `image_file`, `simulation`: what it is done to
+//! - `supply/`: where images come from, and who vouches for them
 //! - `start_up`, `check`, `report`: what came of it
 //! - `registry/`, `discover/`, `export/`: devices that were set up before, found in the network, left for another broker
 //! - `screen`, `narrator`, `failure`: how it is told
@@ -32,6 +33,7 @@ mod settings;
 mod setup;
 mod simulation;
 mod start_up;
+mod supply;
 mod wizard;
 
 use std::{
@@ -87,13 +89,14 @@ fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Backup(given) => commands::backup::backup(given, context),
         Command::Restore(given) => commands::backup::restore(given, context),
         Command::Erase(given) => commands::erase::run(given, context),
-        Command::Firmware(given) => commands::firmware::run(given, context),
         Command::Selftest(given) => commands::selftest::run(given, context),
         Command::Devices(given) => commands::devices::run(given, context),
         Command::Discover(given) => commands::discover::run(given, context),
         Command::Export(given) => commands::export::run(given, context),
         Command::Broker(given) => commands::broker::run(given, context),
         Command::Simulate(given) => commands::simulate::run(given, context),
+        Command::Firmware(given) => commands::firmware::run(given, context),
+        Command::Doctor(given) => commands::doctor::run(given),
         Command::Profiles(given) => commands::profiles::run(given),
         Command::Completions(given) => {
             clap_complete::generate(

@@ -15,6 +15,7 @@ use espbroker_flasher::{
     identify::{Chip, DeviceInfo},
     read::ReadError,
 };
+use semver::Version;
 
 use crate::{
     image_file::Firmware,
@@ -41,6 +42,8 @@ pub(crate) enum PreflightError {
 #[derive(Clone, Debug)]
 pub(crate) struct Occupancy {
     pub(crate) boot: BootSector,
+    /// Version of an espbroker firmware that is on the device, where it is newer than the one to be written.
+    pub(crate) newer: Option<Version>,
     pub(crate) a: SlotState,
     pub(crate) b: SlotState,
 }
@@ -141,24 +144,48 @@ pub(crate) fn inspect(
     firmware: Option<&Firmware>,
 ) -> Result<Occupancy, ReadError> {
     let boot = session.read(flash_map::BOOT.name, 0..BOOT_PROBE)?;
+    let mut newer = None;
     let boot = match boot.first() {
         _ if boot.iter().all(|byte| *byte == 0xFF) => BootSector::Blank,
-        _ if holds(session, firmware)? => BootSector::SameImage,
-        Some(&BOOT_MAGIC) => BootSector::Image,
-        _ => BootSector::Other,
+        first => match firmware.map(|firmware| installed(session, firmware)).transpose()?.flatten() {
+            Some(Installed::Same) => BootSector::SameImage,
+            Some(Installed::Newer(version)) => {
+                newer = Some(version);
+                BootSector::Image
+            }
+            None if first == Some(&BOOT_MAGIC) => BootSector::Image,
+            None => BootSector::Other,
+        },
     };
-    Ok(Occupancy { boot, a: read_slot(session, Slot::A)?, b: read_slot(session, Slot::B)? })
+    Ok(Occupancy { boot, newer, a: read_slot(session, Slot::A)?, b: read_slot(session, Slot::B)? })
 }
 
-/// Whether the flash has the descriptor of `firmware`, digest included, in its place.
-fn holds(session: &mut Session<'_>, firmware: Option<&Firmware>) -> Result<bool, ReadError> {
-    let descriptor = firmware.and_then(|firmware| {
-        let offset = image::locate(&firmware.bytes).ok()?.offset;
+/// What the descriptor on the device says, compared with the image to be written.
+enum Installed {
+    /// The very same image, digest included.
+    Same,
+    /// A newer version.
+    Newer(Version),
+}
+
+/// Looks where `firmware` has its descriptor; an image with its descriptor elsewhere is not recognised.
+fn installed(session: &mut Session<'_>, firmware: &Firmware) -> Result<Option<Installed>, ReadError> {
+    let descriptor = image::locate(&firmware.bytes).ok().and_then(|located| {
+        let offset = located.offset;
         Some((u32::try_from(offset).ok()?, firmware.bytes.get(offset..)?.get(..DESCRIPTOR_LENGTH)?))
     });
-    let Some((offset, wanted)) = descriptor else { return Ok(false) };
+    let Some((offset, wanted)) = descriptor else { return Ok(None) };
     let found = session.read(flash_map::BOOT.name, span(offset, DESCRIPTOR_LENGTH))?;
-    Ok(found == wanted)
+    if found == wanted {
+        return Ok(Some(Installed::Same));
+    }
+    let version = |text: &str| text.parse::<Version>().ok();
+    let own = &firmware.descriptor;
+    let found = image::find(&found).ok().filter(|found| found.name == own.name);
+    let newer = found
+        .and_then(|found| version(&found.version))
+        .filter(|found| version(&own.version).is_some_and(|own| *found > own));
+    Ok(newer.map(Installed::Newer))
 }
 
 /// Reads one config slot: its header, and then as much as the header says.
@@ -219,7 +246,12 @@ impl Occupancy {
         let mut losses = Vec::new();
         match self.boot {
             BootSector::Blank => {}
-            BootSector::Image => losses.push("the firmware that is on the device".to_owned()),
+            BootSector::Image => losses.push(match &self.newer {
+                Some(version) => {
+                    format!("the firmware that is on the device, version {version}, with an older one")
+                }
+                None => "the firmware that is on the device".to_owned(),
+            }),
             BootSector::SameImage => losses.extend(
                 self.config()
                     .map(|(_, record)| record.config.name.as_str())
@@ -262,6 +294,7 @@ mod tests {
     use espbroker_flasher::identify::FlashId;
 
     use super::*;
+    use crate::supply;
 
     fn device(mac_first: u8, flash: u32) -> DeviceInfo {
         DeviceInfo {
@@ -274,7 +307,7 @@ mod tests {
 
     #[test]
     fn an_image_for_the_virtual_device_is_refused_on_a_real_chip_and_taken_on_a_virtual_one() {
-        let firmware = Firmware::for_virtual_device().unwrap();
+        let firmware = supply::for_virtual_device().unwrap();
         assert_eq!(check(&device(0x5e, 0x16_40EF), &firmware, None), Ok(Vec::new()));
         assert_eq!(
             check(&device(0x5c, 0x16_40EF), &firmware, None).unwrap_err().to_string(),
@@ -284,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_flash_of_1_mb_or_without_an_id_is_refused() {
-        let firmware = Firmware::for_virtual_device().unwrap();
+        let firmware = supply::for_virtual_device().unwrap();
         assert_eq!(
             check(&device(0x5e, 0x14_40EF), &firmware, None),
             Err(PreflightError::FlashTooSmall { found: 1024, needed: 4096 })
@@ -297,7 +330,7 @@ mod tests {
 
     #[test]
     fn an_image_in_a_flash_mode_that_the_board_may_not_start_is_warned_about() {
-        let mut firmware = Firmware::for_virtual_device().unwrap();
+        let mut firmware = supply::for_virtual_device().unwrap();
         let profiles = crate::profiles::all().unwrap();
         let d1_mini = profiles.iter().find(|profile| profile.id == "d1-mini").unwrap();
         assert_eq!(check(&device(0x5e, 0x16_40EF), &firmware, Some(d1_mini)), Ok(Vec::new()));
@@ -308,7 +341,8 @@ mod tests {
 
     #[test]
     fn an_interrupted_flash_is_finished_without_a_question_and_a_foreign_firmware_is_not() {
-        let blank = Occupancy { boot: BootSector::Blank, a: SlotState::Blank, b: SlotState::Blank };
+        let blank =
+            Occupancy { boot: BootSector::Blank, newer: None, a: SlotState::Blank, b: SlotState::Blank };
         assert!(blank.losses("hall").is_empty());
         let cut = slots::read_sector(b"EBCF cut short");
         assert!(Occupancy { a: cut.clone(), ..blank.clone() }.losses("hall").is_empty());
@@ -317,15 +351,19 @@ mod tests {
                 .losses("hall")
                 .is_empty()
         );
-        let foreign = Occupancy { boot: BootSector::Image, a: cut, b: SlotState::Blank };
+        let foreign = Occupancy { boot: BootSector::Image, newer: None, a: cut, b: SlotState::Blank };
         assert_eq!(foreign.losses("hall").len(), 2);
     }
 
     #[test]
     fn settings_of_another_name_are_not_replaced_without_a_question_even_under_the_same_firmware() {
         let sector = slots::encode_sector(&espbroker_config::model::Config::new("hall"), 1).unwrap();
-        let set_up =
-            Occupancy { boot: BootSector::SameImage, a: slots::read_sector(&sector), b: SlotState::Blank };
+        let set_up = Occupancy {
+            boot: BootSector::SameImage,
+            newer: None,
+            a: slots::read_sector(&sector),
+            b: SlotState::Blank,
+        };
         assert_eq!(set_up.losses("attic"), ["the settings of `hall`"]);
         assert!(set_up.losses("hall").is_empty());
     }

@@ -108,7 +108,8 @@ pub fn best_guess(ports: &[PortInfo]) -> Option<&PortInfo> {
     })?
 }
 
-fn adapter(vendor: u16, product: u16) -> Option<&'static str> {
+/// The adapter chip with this USB vendor and product, where it is one that boards and cables carry.
+pub fn adapter(vendor: u16, product: u16) -> Option<&'static str> {
     ADAPTERS.iter().find(|(v, p, _)| (*v, *p) == (vendor, product)).map(|(_, _, name)| *name)
 }
 

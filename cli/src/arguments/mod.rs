@@ -7,6 +7,7 @@ mod broker;
 mod device;
 mod devices;
 mod export;
+mod firmware;
 mod setup;
 
 use std::path::PathBuf;
@@ -21,6 +22,10 @@ pub(crate) use devices::{
     DevicesShowArguments, DiscoverArguments,
 };
 pub(crate) use export::{ExportCommand, ExportMosquittoArguments};
+pub(crate) use firmware::{
+    DoctorArguments, FirmwareBuildArguments, FirmwareBundleArguments, FirmwareCommand,
+    FirmwareFetchArguments, FirmwareListArguments, FirmwareVerifyArguments, KeyArguments, TrustArguments,
+};
 pub(crate) use setup::{AnswerArguments, SetupArguments, SimulationArguments};
 
 /// Set up an MQTT broker on an ESP8266: flash it, configure it, test it
@@ -71,9 +76,6 @@ pub(crate) enum Command {
     Restore(RestoreArguments),
     /// Erase one region of a device's flash, or all of it
     Erase(EraseArguments),
-    /// Build the firmware for a real ESP8266
-    #[command(subcommand)]
-    Firmware(FirmwareCommand),
     /// Try out a board, its adapter and its cable, and write a report to attach to a bug
     Selftest(SelftestArguments),
     /// List, rename or forget the devices that were set up from this computer
@@ -87,6 +89,11 @@ pub(crate) enum Command {
     Broker(BrokerArguments),
     /// Run a virtual ESP8266 that any serial flashing tool can talk to
     Simulate(SimulateArguments),
+    /// Firmware releases: what is here, where to get more, and whether they can be trusted
+    #[command(subcommand)]
+    Firmware(FirmwareCommand),
+    /// Look for what stands in the way on this computer: ports, permissions, drivers, services, tools
+    Doctor(DoctorArguments),
     /// List the boards that ship with the program
     Profiles(ProfilesArguments),
     /// Print a completion script for a shell
@@ -262,29 +269,6 @@ pub(crate) struct EraseArguments {
     /// Answer yes to questions
     #[arg(short, long)]
     pub(crate) yes: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum FirmwareCommand {
-    /// Build the image that `setup --image` writes, with Espressif's NONOS SDK
-    ///
-    /// The SDK is Espressif's and does not come with this program: clone `espressif/ESP8266_NONOS_SDK` from GitHub.
-    /// Needs a checkout of espbroker's source, Rust, and GCC for the
-    /// Xtensa LX106.
-    Build(FirmwareBuildArguments),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct FirmwareBuildArguments {
-    /// Espressif's NONOS SDK, version 3.0.4 or later
-    #[arg(long, value_name = "DIR", env = "ESP8266_NONOS_SDK")]
-    pub(crate) sdk: PathBuf,
-    /// A checkout of espbroker's source
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub(crate) source: PathBuf,
-    /// Where to write the image; must not exist yet
-    #[arg(long, value_name = "FILE", default_value = "espbroker-esp8266-4mb.bin")]
-    pub(crate) output: PathBuf,
 }
 
 #[derive(Debug, Args)]

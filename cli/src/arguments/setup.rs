@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DeviceArguments, LoaderArguments, Pace};
+use super::{DeviceArguments, LoaderArguments, Pace, TrustArguments};
 
 /// Flags of `setup`; a flag wins over the settings file, the settings file over questions.
 #[derive(Clone, Debug, Args)]
@@ -24,9 +24,11 @@ pub(crate) struct SetupArguments {
     pub(crate) hold: bool,
     #[command(flatten)]
     pub(crate) simulation: SimulationArguments,
-    /// Firmware image to flash
+    /// Firmware image to flash; left out, the newest release on this computer
     #[arg(long, value_name = "FILE")]
     pub(crate) image: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArguments,
     #[command(flatten)]
     pub(crate) answers: AnswerArguments,
     /// Print the plan, and change nothing

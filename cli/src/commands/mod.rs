@@ -5,6 +5,7 @@ pub(crate) mod broker;
 pub(crate) mod config;
 pub(crate) mod devices;
 pub(crate) mod discover;
+pub(crate) mod doctor;
 pub(crate) mod erase;
 pub(crate) mod export;
 pub(crate) mod firmware;

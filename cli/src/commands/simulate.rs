@@ -10,8 +10,8 @@ use super::{Context, save_private};
 use crate::{
     arguments::SimulateArguments,
     failure::Failure,
-    image_file::Firmware,
     simulation::{self, Access, SimulationError},
+    supply,
 };
 
 /// Where RFC 2217 is served when nothing else is asked for: any free port, this computer only.
@@ -24,7 +24,7 @@ const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCAL
 /// When the flash file or the address cannot be used.
 pub(crate) fn run(given: &SimulateArguments, context: &Context) -> Result<(), Failure> {
     if let Some(path) = &given.write_image {
-        save_private(path, &Firmware::for_virtual_device()?.bytes)?;
+        save_private(path, &supply::for_virtual_device()?.bytes)?;
         context.screen.line(format!("Image for the virtual device written to `{}`.", path.display()));
     }
     let access = if given.pty && given.rfc2217.is_none() { Access::Terminal } else { Access::Server };

@@ -12,7 +12,7 @@ mod write;
 
 use std::path::PathBuf;
 
-use espbroker_config::{codec::EncodeError, image::Target, model, slots};
+use espbroker_config::{codec::EncodeError, model, slots};
 use espbroker_flasher::{
     FlasherError, Prepared, Session, boot::Console, cancel::Cancel, event::Event, identify::DeviceInfo,
 };
@@ -39,7 +39,7 @@ use crate::{
     settings::{find_profile, not_yet},
     simulation::{self, Access},
     start_up::{Expected, Running, bridge_words},
-    wizard,
+    supply, wizard,
 };
 use bridges::{Bridges, quoted};
 use plan::Plan;
@@ -47,7 +47,7 @@ use plan::Plan;
 /// Why a set-up ends before it is done, apart from the errors of its stages.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SetupError {
-    #[error("no firmware image for a real ESP8266 was named")]
+    #[error("no firmware image for a real ESP8266 was named, and no release on this computer has one")]
     NoImage,
     #[error("this would replace {}", what.join(" and "))]
     WouldLose { what: Vec<String> },
@@ -108,8 +108,8 @@ pub(crate) fn run(given: &SetupArguments, screen: Screen, cancel: &Cancel) -> Re
     let config = answers.config(&model::Config::new("espbroker"))?;
     let length = slots::encode_sector(&config, 1).map_err(SetupError::ConfigTooLong)?.len();
     let firmware = match &given.image {
-        Some(path) => Some(Firmware::read(path)?),
-        None if given.simulate => Some(Firmware::for_virtual_device()?),
+        Some(path) => Some(supply::named(path, &given.trust, screen)?),
+        None if given.simulate => Some(supply::for_virtual_device()?),
         None => None,
     };
     for sentence in not_yet(&config) {
@@ -181,8 +181,8 @@ impl Setup<'_> {
         let info = device::identify(session, narrator)?;
         let firmware = match firmware {
             Some(firmware) => firmware,
-            None if preflight::machine(&info) == Target::Virtual => Firmware::for_virtual_device()?,
-            None => return Err(SetupError::NoImage.into()),
+            None => supply::newest(preflight::machine(&info), &self.given.trust, self.screen)?
+                .ok_or(SetupError::NoImage)?,
         };
         let occupancy = self.preflight(session, &info, &firmware)?;
         let base = base_config(&occupancy);

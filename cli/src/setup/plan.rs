@@ -58,7 +58,7 @@ impl Plan {
                 (bytes.len(), format!("{name} {version} for {target} ({origin})"))
             }
             None => {
-                let what = "built in for a virtual device; a real chip needs --image";
+                let what = "built in for a virtual device, the newest release for a real chip";
                 (virtual_device::image::LENGTH, what.to_owned())
             }
         };

@@ -73,9 +73,12 @@ impl Home {
         command
             .env("HOME", self.folder.path())
             .env("XDG_DATA_HOME", self.path("data"))
+            .env("XDG_CACHE_HOME", self.path("cache"))
             .env("COLUMNS", "100")
             .env("ESPBROKER_KEYRING", "off")
             .env_remove("ESPBROKER_PORT")
+            .env_remove("ESPBROKER_KEY_FILE")
+            .env_remove("ESPBROKER_FIRMWARE_SOURCE")
             .current_dir(self.folder.path())
             .stdin(Stdio::null());
     }

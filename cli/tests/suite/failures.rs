@@ -255,7 +255,7 @@ fn an_image_for_the_virtual_device_is_refused_by_a_real_chip() {
 fn an_image_for_a_real_chip_is_refused_by_the_virtual_device() {
     let home = Home::new();
     let image = home.write("real.bin", image::build_for(Target::Esp8266, "1.0.0").unwrap());
-    let run = home.setup(&["-q", "--image", &image, "--flash", "f.bin"]);
+    let run = home.setup(&["-q", "--image", &image, "--allow-unsigned", "--flash", "f.bin"]);
     assert_snapshot!(run.verdict(), @"
     exit 1
     error: image is for another machine: it was built for esp8266, and this is virtual
@@ -272,9 +272,9 @@ fn a_real_chip_needs_an_image_to_be_named() {
     let run = home.run(&[["setup", "-q", "--port", &device.line].as_slice(), &ANSWERS].concat());
     assert_snapshot!(run.verdict(), @"
     exit 2
-    error: no firmware image for a real ESP8266 was named
+    error: no firmware image for a real ESP8266 was named, and no release on this computer has one
 
-    hint: name a firmware image with --image FILE; no image for real chips ships with this version. To see it all without one, use --simulate
+    hint: get a release with `espbroker firmware fetch`, or name an image with --image FILE. To see it all without a board, use --simulate
     ");
     assert!(is_blank(&home, "f.bin"));
 }
@@ -342,7 +342,7 @@ fn an_image_that_starts_and_says_nothing_is_told_from_one_that_does_not_start() 
     let home = Home::new();
     // The virtual chip passes for a real one here: it loads the image, and cannot run it.
     let image = home.write("real.bin", image::build_for(Target::Esp8266, "1.0.0").unwrap());
-    let run = home.setup(&["-q", "--image", &image, "--mac", "5c:cf:7f:00:00:01"]);
+    let run = home.setup(&["-q", "--image", &image, "--allow-unsigned", "--mac", "5c:cf:7f:00:00:01"]);
     assert_snapshot!(run.verdict(), @"
     exit 1
     error: the boot ROM started the firmware, and the firmware says nothing

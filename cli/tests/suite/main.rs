@@ -23,3 +23,4 @@ mod power_cut;
 mod secrets;
 mod settings;
 mod setup;
+mod supply;

@@ -16,6 +16,7 @@ mod mosquitto_clients;
 mod mosquitto_export;
 mod pictures;
 mod process;
+mod release;
 mod rumqttc;
 mod stage;
 mod watched;
@@ -54,6 +55,8 @@ enum Task {
     Lx106(lx106::Lx106),
     /// Record the wizard and the failures that the README shows
     Pictures,
+    /// Build, sign and check a release
+    Release(release::Release),
 }
 
 fn main() -> ExitCode {
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Task::Fuzz { seconds } => fuzz::run(seconds),
         Task::Lx106(task) => lx106::run(&task),
         Task::Pictures => pictures::run(),
+        Task::Release(given) => release::run(&given),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
