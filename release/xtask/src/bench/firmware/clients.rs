@@ -70,9 +70,9 @@ impl Home {
         thread::sleep(SILENCE);
         let mut delivered = 0;
         let subscribers = std::mem::take(&mut self.subscribers);
+        let end = Instant::now() + PATIENCE;
         for client in subscribers {
             let mut client = client.never_wait()?;
-            let end = Instant::now() + PATIENCE;
             let mut got = false;
             while !got && Instant::now() < end {
                 let read = client.read(|packet, _| {
