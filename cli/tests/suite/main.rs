@@ -20,6 +20,7 @@ mod failures;
 mod help;
 mod interrupt;
 mod power_cut;
+mod refusals;
 mod secrets;
 mod settings;
 mod setup;

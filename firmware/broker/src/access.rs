@@ -20,6 +20,29 @@ pub trait Access {
     fn user_name(&self, user: UserId) -> &str;
 }
 
+/// [`Access`] without accounts: everybody is a client without an account, who may do everything if
+/// [`crate::Settings::anonymous`] lets them in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NoAccounts;
+
+impl Access for NoAccounts {
+    fn log_in(&self, _: &str, _: Option<&[u8]>) -> LogIn {
+        LogIn::UnknownUser
+    }
+
+    fn permissions(&self, _: Option<UserId>) -> &[Permission] {
+        &[]
+    }
+
+    fn find(&self, _: &str) -> Option<UserId> {
+        None
+    }
+
+    fn user_name(&self, _: UserId) -> &str {
+        ""
+    }
+}
+
 /// The caller's number for an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(pub u8);

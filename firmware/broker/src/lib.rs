@@ -30,28 +30,11 @@
 //!
 //! ```
 //! use espbroker_broker::{
-//!     Access, Anonymous, Broker, ConnectionId, Input, Instant, LogIn, Output, Permission, Settings, Transport,
-//!     UserId,
+//!     Anonymous, Broker, ConnectionId, Input, Instant, NoAccounts, Output, Settings, Transport,
 //! };
 //!
-//! struct NoUsers;
-//! impl Access for NoUsers {
-//!     fn log_in(&self, _: &str, _: Option<&[u8]>) -> LogIn {
-//!         LogIn::UnknownUser
-//!     }
-//!     fn permissions(&self, _: Option<UserId>) -> &[Permission] {
-//!         &[]
-//!     }
-//!     fn find(&self, _: &str) -> Option<UserId> {
-//!         None
-//!     }
-//!     fn user_name(&self, _: UserId) -> &str {
-//!         ""
-//!     }
-//! }
-//!
 //! let settings = Settings { anonymous: Anonymous::Allowed, system_interval: 0, ..Settings::default() };
-//! let mut broker = Broker::new(settings, NoUsers);
+//! let mut broker = Broker::new(settings, NoAccounts);
 //! let (connection, now) = (ConnectionId(7), Instant(0));
 //! broker.handle(Input::Accepted { connection, transport: Transport::Tcp }, now);
 //! let connect = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a";
@@ -101,7 +84,7 @@ mod traffic;
 mod unwrap;
 mod websocket;
 
-pub use access::{Access, LogIn, Permission, Rights, UserId};
+pub use access::{Access, LogIn, NoAccounts, Permission, Rights, UserId};
 pub use bridge::{BridgeFailure, BridgePassword, BridgeSettings, BridgeState, BridgeTopic, Direction};
 pub use broker::Broker;
 pub use bytes::Bytes;

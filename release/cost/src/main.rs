@@ -5,7 +5,6 @@
 //! the chip's size; nothing here has been near a chip.
 
 mod client;
-mod everyone;
 mod heap;
 mod measured;
 mod memory;

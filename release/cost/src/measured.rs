@@ -3,19 +3,19 @@
 //! They are not inlined, so that callgrind finds them by name; each adds some ten instructions of its own to what it
 //! calls. Dropping an output belongs to the broker's work too: it gives the shared bytes back.
 
-use espbroker_broker::{Broker, Input, Instant, Output};
+use espbroker_broker::{Broker, Input, Instant, NoAccounts, Output};
 
-use crate::{everyone::Everyone, heap};
+use crate::heap;
 
 /// [`Broker::handle`].
 #[inline(never)]
-pub(crate) fn handle(broker: &mut Broker<Everyone>, input: Input<'_>, now: Instant) {
+pub(crate) fn handle(broker: &mut Broker<NoAccounts>, input: Input<'_>, now: Instant) {
     heap::count(|| broker.handle(input, now));
 }
 
 /// [`Broker::poll_output`].
 #[inline(never)]
-pub(crate) fn poll_output(broker: &mut Broker<Everyone>) -> Option<Output> {
+pub(crate) fn poll_output(broker: &mut Broker<NoAccounts>) -> Option<Output> {
     heap::count(|| broker.poll_output())
 }
 

@@ -1,18 +1,19 @@
 //! [`World`]: a broker with its clients, where everything that is to be done is done before the next thing happens.
 
-use espbroker_broker::{Broker, CloseReason, ConnectionId, Input, Instant, Output, Transport};
+use espbroker_broker::{
+    Anonymous, Broker, CloseReason, ConnectionId, Input, Instant, NoAccounts, Output, Settings, Transport,
+};
 use espbroker_mqtt::QoS;
 
 use crate::{
     Failure,
     client::{self, Client, Session},
-    everyone::{Everyone, settings},
     heap, measured,
 };
 
 /// A broker and its clients.
 pub(crate) struct World {
-    pub(crate) broker: Broker<Everyone>,
+    pub(crate) broker: Broker<NoAccounts>,
     clients: Vec<Client>,
     /// Bytes taken by the network and not yet reported, for each client.
     unreported: Vec<usize>,
@@ -22,7 +23,7 @@ pub(crate) struct World {
 impl World {
     /// A broker without clients.
     pub(crate) fn new() -> Self {
-        let broker = heap::count(|| Broker::new(settings(), Everyone));
+        let broker = heap::count(|| Broker::new(settings(), NoAccounts));
         Self { broker, clients: Vec::new(), unreported: Vec::new(), now: 0 }
     }
 
@@ -136,4 +137,9 @@ impl World {
 
 fn connection(client: usize) -> Result<ConnectionId, Failure> {
     u16::try_from(client).map(ConnectionId).map_err(|_| format!("too many clients: {client}"))
+}
+
+/// The device's own limits, and nobody has to log in.
+pub(crate) fn settings() -> Settings {
+    Settings { anonymous: Anonymous::Allowed, ..Settings::default() }
 }

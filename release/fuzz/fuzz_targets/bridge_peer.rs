@@ -5,31 +5,11 @@
 use std::collections::BTreeSet;
 
 use espbroker_broker::{
-    Access, Anonymous, BridgeId, BridgeSettings, BridgeTopic, Broker, ConnectionId, Direction, Input,
-    Instant, LogIn, OpenFailure, Output, Permission, Settings, Transport, UserId,
+    Anonymous, BridgeId, BridgeSettings, BridgeTopic, Broker, ConnectionId, Direction, Input, Instant,
+    NoAccounts, OpenFailure, Output, Settings, Transport,
 };
 use espbroker_mqtt::QoS;
 use libfuzzer_sys::fuzz_target;
-
-struct NoUsers;
-
-impl Access for NoUsers {
-    fn log_in(&self, _: &str, _: Option<&[u8]>) -> LogIn {
-        LogIn::UnknownUser
-    }
-
-    fn permissions(&self, _: Option<UserId>) -> &[Permission] {
-        &[]
-    }
-
-    fn find(&self, _: &str) -> Option<UserId> {
-        None
-    }
-
-    fn user_name(&self, _: UserId) -> &str {
-        ""
-    }
-}
 
 /// A client here that publishes and subscribes, and never acknowledges.
 const CLIENT: ConnectionId = ConnectionId(1);
@@ -45,7 +25,7 @@ const PAUSE: u64 = 60_000;
 
 /// A broker with one bridge, and the network around it.
 struct Site {
-    broker: Broker<NoUsers>,
+    broker: Broker<NoAccounts>,
     now: Instant,
     /// The bridge waits for its connection.
     opening: bool,
@@ -67,7 +47,7 @@ impl Site {
             ..Settings::default()
         };
         Self {
-            broker: Broker::new(settings, NoUsers),
+            broker: Broker::new(settings, NoAccounts),
             now: Instant(5),
             opening: false,
             link: None,

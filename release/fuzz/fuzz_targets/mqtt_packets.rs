@@ -37,7 +37,8 @@ fuzz_target!(|bytes: &[u8]| {
         packet.encode(&mut written).unwrap();
         assert_eq!(Packet::decode(&written).unwrap(), packet);
     }
-    let mut broker = Broker::new(Settings { retained_messages: 0, system_interval: 0, ..Settings::default() }, Everybody);
+    let mut broker =
+        Broker::new(Settings { retained_messages: 0, system_interval: 0, ..Settings::default() }, Everybody);
     let empty = broker.memory();
     let connection = ConnectionId(1);
     broker.handle(Input::Accepted { connection, transport: Transport::Tcp }, Instant(0));

@@ -5,30 +5,9 @@
 #![no_main]
 
 use espbroker_broker::{
-    Access, Anonymous, Broker, CloseReason, ConnectionId, Input, Instant, LogIn, Output, Permission,
-    Settings, Transport, UserId,
+    Anonymous, Broker, CloseReason, ConnectionId, Input, Instant, NoAccounts, Output, Settings, Transport,
 };
 use libfuzzer_sys::fuzz_target;
-
-struct NoUsers;
-
-impl Access for NoUsers {
-    fn log_in(&self, _: &str, _: Option<&[u8]>) -> LogIn {
-        LogIn::UnknownUser
-    }
-
-    fn permissions(&self, _: Option<UserId>) -> &[Permission] {
-        &[]
-    }
-
-    fn find(&self, _: &str) -> Option<UserId> {
-        None
-    }
-
-    fn user_name(&self, _: UserId) -> &str {
-        ""
-    }
-}
 
 const REQUEST: &[u8] = b"GET /mqtt HTTP/1.1\r\nHost: broker\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\
@@ -50,7 +29,7 @@ fn run(bytes: &[u8], piece: usize) -> (Vec<u8>, Option<CloseReason>) {
         system_interval: 0,
         ..Settings::default()
     };
-    let mut broker = Broker::new(settings, NoUsers);
+    let mut broker = Broker::new(settings, NoAccounts);
     let (empty, now) = (broker.memory(), Instant(5));
     let connection = ConnectionId(1);
     broker.handle(Input::Accepted { connection, transport: Transport::WebSocket }, now);

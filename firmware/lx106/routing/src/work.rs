@@ -4,8 +4,7 @@ use alloc::{format, string::String, vec::Vec};
 use core::fmt::Write as _;
 
 use espbroker_broker::{
-    Access, Anonymous, Broker, ConnectionId, Input, Instant, LogIn, Output, Permission, Settings, Transport,
-    UserId,
+    Anonymous, Broker, ConnectionId, Input, Instant, NoAccounts, Output, Settings, Transport,
 };
 use espbroker_lx106_runtime::qemu::{Console, cycles};
 use espbroker_mqtt::{
@@ -21,30 +20,9 @@ const RUNS: [u16; 2] = [1_000, 2_000];
 /// Exit code when the broker did not do the work.
 const EXIT_WRONG: u32 = 1;
 
-/// Nobody has an account.
-struct Everyone;
-
-impl Access for Everyone {
-    fn log_in(&self, _: &str, _: Option<&[u8]>) -> LogIn {
-        LogIn::UnknownUser
-    }
-
-    fn permissions(&self, _: Option<UserId>) -> &[Permission] {
-        &[]
-    }
-
-    fn find(&self, _: &str) -> Option<UserId> {
-        None
-    }
-
-    fn user_name(&self, _: UserId) -> &str {
-        ""
-    }
-}
-
 /// A broker, and what the network has taken since that was last reported.
 struct World {
-    broker: Broker<Everyone>,
+    broker: Broker<NoAccounts>,
     taken: Vec<(ConnectionId, usize)>,
     /// Bytes that the network has taken in all.
     total: usize,
@@ -54,7 +32,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let settings = Settings { anonymous: Anonymous::Allowed, ..Settings::default() };
-        Self { broker: Broker::new(settings, Everyone), taken: Vec::new(), total: 0, now: 0 }
+        Self { broker: Broker::new(settings, NoAccounts), taken: Vec::new(), total: 0, now: 0 }
     }
 
     fn join(&mut self, client: u16) -> Option<()> {
