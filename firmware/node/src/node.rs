@@ -7,6 +7,7 @@ use espbroker_config::{
     model::Config,
     slots::{self, Absence, Loaded, Slot},
 };
+use espbroker_plug::Pins;
 
 use crate::{
     Instant,
@@ -32,6 +33,8 @@ pub struct Node<F> {
     outputs: VecDeque<Output>,
     /// Keeps retained messages in flash; `None` before there are any, and when the flash cannot be read.
     keeper: Option<Keeper>,
+    /// Outputs that have kept their level over the restart.
+    kept: Pins,
 }
 
 enum Stage {
@@ -54,6 +57,7 @@ impl<F: NorFlash> Node<F> {
             console: Console::default(),
             outputs: VecDeque::new(),
             keeper: None,
+            kept: Pins::default(),
         };
         // Ends whatever the boot ROM has left on the line at its own baud rate.
         node.print("\r\n");
@@ -68,7 +72,7 @@ impl<F: NorFlash> Node<F> {
         match (&mut self.stage, input) {
             (_, Input::Console(bytes)) => {
                 for request in bytes.iter().filter_map(|&byte| self.console.push(byte)).collect::<Vec<_>>() {
-                    self.answer(request);
+                    self.answer(request, now);
                     if request == Request::Restart {
                         break;
                     }
@@ -89,6 +93,7 @@ impl<F: NorFlash> Node<F> {
                         self.print("store: unreadable, retained messages are not kept over a restart\r\n");
                     }
                 }
+                online.start_plug(&config, &self.kept, now, &mut self.outputs);
                 self.stage = Stage::Run(Box::new(online));
                 self.handle(Input::Tick, now);
             }
@@ -102,6 +107,7 @@ impl<F: NorFlash> Node<F> {
                     }
                 }
             }
+            (Stage::Measure(_) | Stage::Load, Input::Pin { gpio, level }) => self.kept.note(gpio, level),
             // Nothing was asked of the radio or the network yet.
             (Stage::Measure(_) | Stage::Load, _) => {}
         }
@@ -168,7 +174,7 @@ impl<F: NorFlash> Node<F> {
         Config::new("espbroker")
     }
 
-    fn answer(&mut self, request: Request) {
+    fn answer(&mut self, request: Request, now: Instant) {
         match request {
             Request::Status => {
                 let online = match &self.stage {
@@ -178,6 +184,9 @@ impl<F: NorFlash> Node<F> {
                 self.found.iter().chain(&online).for_each(|status| say(&mut self.outputs, status));
             }
             Request::Restart => {
+                if let Stage::Run(online) = &mut self.stage {
+                    online.leave(now, &mut self.outputs);
+                }
                 self.finish();
                 self.outputs.push_back(Output::Restart);
             }

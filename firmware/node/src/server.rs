@@ -157,6 +157,30 @@ impl Server {
         self.carry_out(now, outputs);
     }
 
+    /// Publishes a message of the device's own, to be retained.
+    pub(crate) fn retain(
+        &mut self,
+        topic: &str,
+        payload: &str,
+        now: Instant,
+        outputs: &mut VecDeque<Output>,
+    ) {
+        self.broker.retain_own(topic, payload.as_bytes(), broker_instant(now));
+        self.carry_out(now, outputs);
+    }
+
+    /// Publishes a message of the device's own.
+    pub(crate) fn publish(
+        &mut self,
+        topic: &str,
+        payload: &str,
+        now: Instant,
+        outputs: &mut VecDeque<Output>,
+    ) {
+        self.broker.publish_own(topic, payload.as_bytes(), broker_instant(now));
+        self.carry_out(now, outputs);
+    }
+
     /// Passes on what the broker wants.
     fn carry_out(&mut self, now: Instant, outputs: &mut VecDeque<Output>) {
         while let Some(output) = self.broker.poll_output() {
