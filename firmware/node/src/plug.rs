@@ -37,8 +37,10 @@ impl PlugRole {
             let (payload, _) = server.broker.retained_message(&topic::relay(&config.name, relay))?;
             State::from_word(payload)
         };
-        let Some(plug) = Plug::start(config, kept, last, now) else {
-            outputs.extend(kept.known().map(|gpio| Output::Pin { gpio, mode: PinMode::Released }));
+        let Some(plug) = Plug::start(config, kept, last, milliseconds(now)) else {
+            for gpio in Pins::ALL.filter(|gpio| kept.level(*gpio).is_some()) {
+                outputs.push_back(Output::Pin { gpio, mode: PinMode::Released });
+            }
             return None;
         };
         server.broker.listen(&topic::commands(&config.name));
@@ -49,7 +51,7 @@ impl PlugRole {
     }
 
     pub(crate) fn pin(&mut self, gpio: u8, level: Level, now: Instant) {
-        self.plug.pin(gpio, level, now);
+        self.plug.pin(gpio, level, milliseconds(now));
     }
 
     /// Does what came in and what is due.
@@ -62,16 +64,16 @@ impl PlugRole {
         while let Some(message) = server.broker.poll_own() {
             self.plug.command(&message.topic, &message.payload);
         }
-        if self.plug.poll_at().is_some_and(|due| due <= now) {
-            self.plug.tick(now);
+        if self.plug.poll_at().is_some_and(|due| due <= milliseconds(now)) {
+            self.plug.tick(milliseconds(now));
         }
         self.carry(server, now, outputs)
     }
 
     /// Takes how the device can be reached.
     pub(crate) fn link(&mut self, link: Link, now: Instant, outputs: &mut VecDeque<Output>) {
-        self.plug.link(link, now);
-        while let Some(event) = self.plug.poll() {
+        self.plug.link(link, milliseconds(now));
+        for event in self.plug.take_events() {
             if let Event::Pin { gpio, mode } = event {
                 outputs.push_back(Output::Pin { gpio, mode });
             }
@@ -84,7 +86,7 @@ impl PlugRole {
     }
 
     pub(crate) fn poll_at(&self) -> Option<Instant> {
-        self.plug.poll_at()
+        self.plug.poll_at().map(Instant::from_millis)
     }
 
     /// The state of each relay.
@@ -99,7 +101,7 @@ impl PlugRole {
 
     fn carry(&mut self, server: &mut Server, now: Instant, outputs: &mut VecDeque<Output>) -> Option<Wish> {
         let mut wish = None;
-        while let Some(event) = self.plug.poll() {
+        for event in self.plug.take_events() {
             match event {
                 Event::Pin { gpio, mode } => outputs.push_back(Output::Pin { gpio, mode }),
                 Event::Relay { relay, state } => {
@@ -116,4 +118,8 @@ impl PlugRole {
         }
         wish
     }
+}
+
+fn milliseconds(now: Instant) -> u64 {
+    now.as_secs() * 1000 + u64::from(now.subsec_millis())
 }

@@ -1,7 +1,5 @@
 //! [`Contact`]: a button or a wall switch, whose bouncing is waited out.
 
-use core::time::Duration;
-
 use espbroker_config::model::Pin;
 
 use crate::{
@@ -9,8 +7,8 @@ use crate::{
     pins::{Level, State},
 };
 
-/// How long a level must last to count. Contacts bounce for 10 ms while they are new.
-pub(crate) const STEADY: Duration = Duration::from_millis(30);
+/// How long a level must last to count, milliseconds. Contacts bounce for 10 ms while they are new.
+pub(crate) const STEADY: u64 = 30;
 
 /// A contact on a pin.
 #[derive(Debug)]
@@ -38,8 +36,11 @@ impl Contact {
     }
 
     /// When [`Self::poll`] is due.
-    pub(crate) fn poll_at(&self) -> Option<Instant> {
-        self.other.map(|(_, since)| since + STEADY)
+    pub(crate) const fn poll_at(&self) -> Option<Instant> {
+        match self.other {
+            Some((_, since)) => Some(since + STEADY),
+            None => None,
+        }
     }
 
     /// A change that has lasted: to what, and when it began. How the contact is found at first is none.
@@ -60,47 +61,43 @@ mod tests {
 
     const BUTTON: Pin = Pin { gpio: 0, function: PinFunction::Button, inverted: true };
 
-    fn ms(milliseconds: u64) -> Instant {
-        Instant::from_millis(milliseconds)
-    }
-
     /// A button that was found released.
     fn released() -> Contact {
         let mut contact = Contact::new(BUTTON);
-        contact.set(Level::High, ms(0));
-        assert_eq!(contact.poll(ms(30)), None);
+        contact.set(Level::High, 0);
+        assert_eq!(contact.poll(30), None);
         contact
     }
 
     #[test]
     fn a_level_counts_when_it_has_lasted() {
         let mut contact = released();
-        contact.set(Level::Low, ms(100));
-        assert_eq!((contact.poll_at(), contact.poll(ms(129))), (Some(ms(130)), None));
-        assert_eq!(contact.poll(ms(130)), Some((State::On, ms(100))));
-        assert_eq!((contact.poll_at(), contact.poll(ms(500))), (None, None));
+        contact.set(Level::Low, 100);
+        assert_eq!((contact.poll_at(), contact.poll(129)), (Some(130), None));
+        assert_eq!(contact.poll(130), Some((State::On, 100)));
+        assert_eq!((contact.poll_at(), contact.poll(500)), (None, None));
     }
 
     #[test]
     fn bouncing_is_one_press_that_began_at_its_last_edge() {
         let mut contact = released();
         for at in [100, 104, 108, 112] {
-            contact.set(Level::Low, ms(at));
-            contact.set(Level::High, ms(at + 2));
+            contact.set(Level::Low, at);
+            contact.set(Level::High, at + 2);
         }
         assert_eq!(contact.poll_at(), None);
-        contact.set(Level::Low, ms(116));
-        contact.set(Level::Low, ms(126));
-        assert_eq!(contact.poll(ms(146)), Some((State::On, ms(116))));
+        contact.set(Level::Low, 116);
+        contact.set(Level::Low, 126);
+        assert_eq!(contact.poll(146), Some((State::On, 116)));
     }
 
     #[test]
     fn a_button_that_is_held_at_the_start_is_not_pressed_by_it() {
         let mut contact = Contact::new(BUTTON);
-        contact.set(Level::Low, ms(0));
-        assert_eq!(contact.poll(ms(1000)), None);
-        contact.set(Level::High, ms(2000));
-        assert_eq!(contact.poll(ms(2030)), Some((State::Off, ms(2000))));
+        contact.set(Level::Low, 0);
+        assert_eq!(contact.poll(1000), None);
+        contact.set(Level::High, 2000);
+        assert_eq!(contact.poll(2030), Some((State::Off, 2000)));
     }
 
     proptest! {
@@ -109,9 +106,9 @@ mod tests {
             steps in proptest::collection::vec((0_u64..60, any::<bool>()), 1..60),
         ) {
             let mut contact = released();
-            let (mut now, mut changes) = (ms(40), Vec::new());
+            let (mut now, mut changes) = (40, Vec::new());
             for (pause, high) in steps {
-                now += ms(pause);
+                now += pause;
                 changes.extend(contact.poll(now));
                 contact.set(if high { Level::High } else { Level::Low }, now);
             }

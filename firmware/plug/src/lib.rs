@@ -32,5 +32,5 @@ pub use light::Link;
 pub use pins::{Level, PinMode, Pins, State};
 pub use plug::{Event, Plug, Press};
 
-/// A point in time, as the time since the device started.
-pub type Instant = core::time::Duration;
+/// A point in time: milliseconds since the device started.
+pub type Instant = u64;

@@ -79,6 +79,9 @@ pub enum PinMode {
 pub struct Pins([Option<Level>; COUNT]);
 
 impl Pins {
+    /// The numbers of all pins that the chip could have.
+    pub const ALL: core::ops::Range<u8> = 0..17;
+
     /// Notes the level of a pin; one that the chip does not have is ignored.
     pub fn note(&mut self, gpio: u8, level: Level) {
         if let Some(place) = self.0.get_mut(usize::from(gpio)) {
@@ -89,10 +92,5 @@ impl Pins {
     /// What was noted of a pin.
     pub fn level(&self, gpio: u8) -> Option<Level> {
         self.0.get(usize::from(gpio)).copied().flatten()
-    }
-
-    /// Every pin of which something was noted.
-    pub fn known(&self) -> impl Iterator<Item = u8> {
-        (0..=u8::MAX).zip(&self.0).filter(|(_, level)| level.is_some()).map(|(gpio, _)| gpio)
     }
 }

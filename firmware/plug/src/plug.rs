@@ -1,7 +1,6 @@
 //! [`Plug`]: relays and what switches them.
 
-use alloc::{collections::VecDeque, string::String, vec::Vec};
-use core::time::Duration;
+use alloc::{string::String, vec::Vec};
 
 use espbroker_config::model::{Config, LedUse, Pin, PinFunction, PowerOn, Role};
 
@@ -13,8 +12,8 @@ use crate::{
     topic,
 };
 
-/// How long a button is held for a long press.
-const LONG: Duration = Duration::from_secs(5);
+/// How long a button is held for a long press, milliseconds.
+const LONG: u64 = 5000;
 
 /// What the plug wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +55,7 @@ impl Press {
     }
 }
 
-/// A plug. After every call but the first one, what it wants is polled until there is nothing more.
+/// A plug. After every call, [`Plug::take_events`] has what it wants.
 #[derive(Debug)]
 pub struct Plug {
     name: String,
@@ -69,7 +68,7 @@ pub struct Plug {
     link: Link,
     /// What the status LEDs show, and when that changes.
     shown: Option<(State, Option<Instant>)>,
-    events: VecDeque<Event>,
+    events: Vec<Event>,
     ignored: u32,
 }
 
@@ -83,6 +82,7 @@ struct Relay {
 #[derive(Debug)]
 struct Switch {
     contact: Contact,
+    /// Or the first one, if there is none of this number.
     relay: usize,
     /// While a button is held and not for long: since when.
     held: Option<Instant>,
@@ -100,55 +100,64 @@ impl Plug {
         now: Instant,
     ) -> Option<Self> {
         let pins = &config.profile.as_ref().filter(|_| config.role != Role::Broker)?.pins;
-        let of = |function| pins.iter().copied().filter(move |pin| pin.function == function);
-        let state = |(relay, pin): (usize, Pin)| {
-            let state = match (kept.level(pin.gpio), config.plug.power_on) {
-                (Some(level), _) => level.state(pin),
-                (None, PowerOn::Off) => State::Off,
-                (None, PowerOn::On) => State::On,
-                (None, PowerOn::Last) => last(relay).unwrap_or(State::Off),
-            };
-            Relay { pin, state }
-        };
-        let relays: Vec<Relay> = of(PinFunction::Relay).enumerate().map(state).collect();
-        if relays.is_empty() {
-            return None;
-        }
-        let switch = |(number, pin): (usize, Pin)| {
-            let relay = if number < relays.len() { number } else { 0 };
-            Switch { contact: Contact::new(pin), relay, held: None }
-        };
-        let buttons = of(PinFunction::Button).enumerate().map(switch);
-        let contacts = buttons.chain(of(PinFunction::Switch).enumerate().map(switch)).collect();
         let mut plug = Self {
             name: config.name.clone(),
-            contacts,
-            relay_leds: of(PinFunction::RelayLed).collect(),
-            status_leds: of(PinFunction::Led).collect(),
+            relays: Vec::new(),
+            contacts: Vec::new(),
+            relay_leds: Vec::new(),
+            status_leds: Vec::new(),
             led_use: config.plug.led,
             link: Link::Joining,
             shown: None,
-            events: VecDeque::new(),
+            events: Vec::new(),
             ignored: 0,
-            relays,
         };
+        let (mut buttons, mut switches) = (0, 0);
+        for &pin in pins {
+            match pin.function {
+                PinFunction::Relay => {
+                    let state = match (kept.level(pin.gpio), config.plug.power_on) {
+                        (Some(level), _) => level.state(pin),
+                        (None, PowerOn::Off) => State::Off,
+                        (None, PowerOn::On) => State::On,
+                        (None, PowerOn::Last) => last(plug.relays.len()).unwrap_or(State::Off),
+                    };
+                    plug.relays.push(Relay { pin, state });
+                }
+                PinFunction::Button => plug.add_contact(pin, &mut buttons),
+                PinFunction::Switch => plug.add_contact(pin, &mut switches),
+                PinFunction::RelayLed => plug.relay_leds.push(pin),
+                PinFunction::Led => plug.status_leds.push(pin),
+                PinFunction::MeterCf
+                | PinFunction::MeterCf1
+                | PinFunction::MeterSel
+                | PinFunction::MeterRx => {}
+            }
+        }
+        if plug.relays.is_empty() {
+            return None;
+        }
         for relay in 0..plug.relays.len() {
             plug.apply(relay);
         }
-        plug.tick(now);
+        plug.show(now);
         for switch in &plug.contacts {
-            plug.events.push_back(Event::Pin { gpio: switch.contact.pin.gpio, mode: PinMode::Watched });
+            plug.events.push(Event::Pin { gpio: switch.contact.pin.gpio, mode: PinMode::Watched });
         }
-        // Another config may have had an output where this one has nothing or something else.
-        let is_ours = |gpio: u8| {
-            use PinFunction::{Button, Led, Relay, RelayLed, Switch};
-            let used = |pin: &Pin| matches!(pin.function, Button | Switch | Relay | Led | RelayLed);
-            pins.iter().any(|pin| pin.gpio == gpio && used(pin))
-        };
-        for gpio in kept.known().filter(|gpio| !is_ours(*gpio)) {
-            plug.events.push_back(Event::Pin { gpio, mode: PinMode::Released });
+        // Another config may have had an output where this one has nothing.
+        for gpio in Pins::ALL {
+            if kept.level(gpio).is_some()
+                && !pins.iter().any(|pin| pin.gpio == gpio && !is_meter(pin.function))
+            {
+                plug.events.push(Event::Pin { gpio, mode: PinMode::Released });
+            }
         }
         Some(plug)
+    }
+
+    fn add_contact(&mut self, pin: Pin, number: &mut usize) {
+        self.contacts.push(Switch { contact: Contact::new(pin), relay: *number, held: None });
+        *number += 1;
     }
 
     /// Takes the level of a pin that is watched; any other is ignored.
@@ -191,13 +200,17 @@ impl Plug {
     /// When to call [`Self::tick`].
     pub fn poll_at(&self) -> Option<Instant> {
         let blink = self.shown.and_then(|(_, next)| next).filter(|_| !self.status_leds.is_empty());
-        let long = self.contacts.iter().filter_map(|switch| switch.held.map(|since| since + LONG));
-        self.contacts.iter().filter_map(|switch| switch.contact.poll_at()).chain(long).chain(blink).min()
+        let mut due = blink.unwrap_or(Instant::MAX);
+        for Switch { contact, held, .. } in &self.contacts {
+            due = due.min(contact.poll_at().unwrap_or(Instant::MAX));
+            due = due.min(held.map_or(Instant::MAX, |since| since + LONG));
+        }
+        (due < Instant::MAX).then_some(due)
     }
 
-    /// What the plug wants next.
-    pub fn poll(&mut self) -> Option<Event> {
-        self.events.pop_front()
+    /// What the plug wants, in this order.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        core::mem::take(&mut self.events)
     }
 
     /// The name that its topics begin with.
@@ -238,10 +251,11 @@ impl Plug {
         if press == Press::Short {
             self.toggle(relay);
         }
-        self.events.push_back(Event::Button(press));
+        self.events.push(Event::Button(press));
     }
 
     fn toggle(&mut self, relay: usize) {
+        let relay = if relay < self.relays.len() { relay } else { 0 };
         if let Some(state) = self.relays.get(relay).map(|relay| relay.state.other()) {
             self.switch(relay, state);
         }
@@ -256,13 +270,13 @@ impl Plug {
     }
 
     /// Makes the pins what a relay's state is.
-    fn apply(&mut self, number: usize) {
-        let Some(Relay { pin, state }) = self.relays.get(number) else { return };
-        let (leds, state) = (if number == 0 { &self.relay_leds[..] } else { &[] }, *state);
-        for pin in [pin].into_iter().chain(leds) {
-            self.events.push_back(drive(*pin, state));
+    fn apply(&mut self, relay: usize) {
+        let Some(&Relay { pin, state }) = self.relays.get(relay) else { return };
+        self.events.push(drive(pin, state));
+        if relay == 0 {
+            self.drive_all(|plug| &plug.relay_leds, state);
         }
-        self.events.push_back(Event::Relay { relay: number, state });
+        self.events.push(Event::Relay { relay, state });
     }
 
     /// Has the status LEDs show how the device can be reached.
@@ -272,10 +286,23 @@ impl Plug {
             LedUse::Off => (State::Off, None),
         };
         if self.shown.is_none_or(|(shown, _)| shown != state) {
-            self.events.extend(self.status_leds.iter().map(|pin| drive(*pin, state)));
+            self.drive_all(|plug| &plug.status_leds, state);
         }
         self.shown = Some((state, next));
     }
+
+    fn drive_all(&mut self, leds: fn(&Self) -> &Vec<Pin>, state: State) {
+        for place in 0..leds(self).len() {
+            let Some(&pin) = leds(self).get(place) else { return };
+            self.events.push(drive(pin, state));
+        }
+    }
+}
+
+/// Whether a pin belongs to a power meter, which nobody reads.
+const fn is_meter(function: PinFunction) -> bool {
+    use PinFunction::{MeterCf, MeterCf1, MeterRx, MeterSel};
+    matches!(function, MeterCf | MeterCf1 | MeterSel | MeterRx)
 }
 
 const fn drive(pin: Pin, state: State) -> Event {

@@ -5,10 +5,6 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn ms(milliseconds: u64) -> Instant {
-    Instant::from_millis(milliseconds)
-}
-
 fn pin(gpio: u8, function: PinFunction) -> Pin {
     let inverted = matches!(function, PinFunction::Button | PinFunction::Led);
     Pin { gpio, function, inverted }
@@ -29,11 +25,11 @@ fn add(config: &mut Config, gpio: u8, function: PinFunction) {
 }
 
 fn start(config: &Config) -> Plug {
-    Plug::start(config, &Pins::default(), |_| None, ms(0)).unwrap()
+    Plug::start(config, &Pins::default(), |_| None, 0).unwrap()
 }
 
 fn events(plug: &mut Plug) -> Vec<Event> {
-    core::iter::from_fn(|| plug.poll()).collect()
+    plug.take_events()
 }
 
 const fn driven(gpio: u8, level: Level) -> Event {
@@ -51,22 +47,22 @@ const fn relay(relay: usize, state: State) -> Event {
 /// A plug that has started, whose button was found released.
 fn settled(config: &Config) -> Plug {
     let mut plug = start(config);
-    plug.link(Link::Joined, ms(0));
+    plug.link(Link::Joined, 0);
     for switch in 0..plug.contacts.len() {
         let gpio = plug.contacts[switch].contact.pin.gpio;
-        plug.pin(gpio, Level::High, ms(0));
+        plug.pin(gpio, Level::High, 0);
     }
-    plug.tick(ms(50));
+    plug.tick(50);
     events(&mut plug);
     plug
 }
 
 /// Presses a button on this pin, and returns what came of it.
 fn press(plug: &mut Plug, gpio: u8, at: u64, milliseconds: u64) -> Vec<Event> {
-    plug.pin(gpio, Level::Low, ms(at));
-    plug.tick(ms(at + 30));
-    plug.pin(gpio, Level::High, ms(at + milliseconds));
-    plug.tick(ms(at + milliseconds + 30));
+    plug.pin(gpio, Level::Low, at);
+    plug.tick(at + 30);
+    plug.pin(gpio, Level::High, at + milliseconds);
+    plug.tick(at + milliseconds + 30);
     events(plug)
 }
 
@@ -81,7 +77,7 @@ fn the_relay_is_settled_before_anything_else() {
 
 #[test]
 fn a_device_that_is_no_plug_touches_no_pin() {
-    let start = |config: &Config| Plug::start(config, &Pins::default(), |_| None, ms(0)).is_some();
+    let start = |config: &Config| Plug::start(config, &Pins::default(), |_| None, 0).is_some();
     assert!(start(&config()));
     assert!(!start(&Config { role: Role::Broker, ..config() }));
     assert!(!start(&Config { profile: None, ..config() }));
@@ -93,7 +89,7 @@ fn power_brings_what_the_config_says() {
     let state = |power_on, last| {
         let mut config = config();
         config.plug.power_on = power_on;
-        Plug::start(&config, &Pins::default(), |_| last, ms(0)).unwrap().relays().next().unwrap()
+        Plug::start(&config, &Pins::default(), |_| last, 0).unwrap().relays().next().unwrap()
     };
     assert_eq!(state(PowerOn::Off, Some(State::On)), State::Off);
     assert_eq!(state(PowerOn::On, Some(State::Off)), State::On);
@@ -109,7 +105,7 @@ fn a_restart_without_a_loss_of_power_leaves_the_relays_as_they_are() {
     for gpio in [0, 4, 12, 13] {
         kept.note(gpio, Level::High);
     }
-    let mut plug = Plug::start(&config, &kept, |_| None, ms(0)).unwrap();
+    let mut plug = Plug::start(&config, &kept, |_| None, 0).unwrap();
     let events = events(&mut plug);
     assert_eq!(events[..2], [driven(12, Level::High), relay(0, State::On)]);
     // GPIO 4 was an output of another config.
@@ -164,13 +160,13 @@ fn a_short_press_toggles_when_it_ends() {
 #[test]
 fn a_long_press_is_told_while_the_button_is_held_and_switches_nothing() {
     let mut plug = settled(&config());
-    plug.pin(0, Level::Low, ms(1000));
-    plug.tick(ms(1030));
-    assert_eq!((plug.poll_at(), events(&mut plug)), (Some(ms(6000)), vec![]));
-    plug.tick(ms(6000));
+    plug.pin(0, Level::Low, 1000);
+    plug.tick(1030);
+    assert_eq!((plug.poll_at(), events(&mut plug)), (Some(6000), vec![]));
+    plug.tick(6000);
     assert_eq!(events(&mut plug), [Event::Button(Press::Long)]);
-    plug.pin(0, Level::High, ms(9000));
-    plug.tick(ms(9030));
+    plug.pin(0, Level::High, 9000);
+    plug.tick(9030);
     assert_eq!((plug.poll_at(), events(&mut plug)), (None, vec![]));
 }
 
@@ -185,11 +181,11 @@ fn a_wall_switch_toggles_whenever_it_is_moved_and_not_at_the_start() {
     let mut config = config();
     add(&mut config, 4, PinFunction::Switch);
     let mut plug = settled(&config);
-    plug.pin(4, Level::Low, ms(1000));
-    plug.tick(ms(1030));
+    plug.pin(4, Level::Low, 1000);
+    plug.tick(1030);
     assert_eq!(events(&mut plug), [driven(12, Level::High), relay(0, State::On)]);
-    plug.pin(4, Level::High, ms(2000));
-    plug.tick(ms(2030));
+    plug.pin(4, Level::High, 2000);
+    plug.tick(2030);
     assert_eq!(events(&mut plug), [driven(12, Level::Low), relay(0, State::Off)]);
 }
 
@@ -213,20 +209,20 @@ fn every_relay_has_its_topic_and_its_button() {
 fn the_led_follows_the_network_and_stays_dark_if_it_is_to() {
     let mut plug = start(&config());
     events(&mut plug);
-    assert_eq!(plug.poll_at(), Some(ms(500)));
-    plug.tick(ms(500));
+    assert_eq!(plug.poll_at(), Some(500));
+    plug.tick(500);
     assert_eq!(events(&mut plug), [driven(13, Level::High)]);
-    plug.link(Link::Joined, ms(700));
+    plug.link(Link::Joined, 700);
     assert_eq!((events(&mut plug), plug.poll_at()), (vec![driven(13, Level::Low)], None));
-    plug.link(Link::AccessPoint, ms(750));
-    plug.tick(ms(800));
-    assert_eq!(plug.poll_at(), Some(ms(900)));
+    plug.link(Link::AccessPoint, 750);
+    plug.tick(800);
+    assert_eq!(plug.poll_at(), Some(900));
 
     let mut config = config();
     config.plug.led = LedUse::Off;
     let mut dark = start(&config);
     assert_eq!(events(&mut dark)[2], driven(13, Level::High));
-    dark.link(Link::AccessPoint, ms(100));
+    dark.link(Link::AccessPoint, 100);
     assert_eq!((events(&mut dark), dark.poll_at()), (vec![], None));
 }
 
@@ -236,17 +232,17 @@ proptest! {
         steps in proptest::collection::vec((0_u64..7000, 0_u8..6, any::<bool>()), 1..80),
     ) {
         let mut plug = settled(&config());
-        let mut now = ms(100);
+        let mut now = 100;
         let (mut level, mut told) = (Level::Low, State::Off);
         for (pause, what, flag) in steps {
-            now += ms(pause);
+            now += pause;
             match what {
                 0 | 1 => plug.pin(0, if flag { Level::High } else { Level::Low }, now),
                 2 => plug.command("hall/relay/set", if flag { b"toggle" } else { b"nonsense" }),
                 3 => plug.command("hall/relay/set", if flag { b"on" } else { b"off" }),
                 _ => plug.tick(now),
             }
-            while let Some(event) = plug.poll() {
+            for event in plug.take_events() {
                 match event {
                     Event::Pin { gpio: 12, mode: PinMode::Driven(driven) } => level = driven,
                     Event::Relay { relay: 0, state } => told = state,
