@@ -66,6 +66,7 @@ mod log_in_guard;
 mod message;
 mod outbox;
 mod own;
+mod packed;
 mod permission;
 mod plain;
 mod pump;

@@ -83,6 +83,7 @@ impl PlugRole {
     /// Says that the plug is about to restart.
     pub(crate) fn leave(&mut self, server: &mut Server, now: Instant, outputs: &mut VecDeque<Output>) {
         server.retain(&topic::status(self.plug.name()), "offline", now, outputs);
+        server.carry_out(outputs);
     }
 
     pub(crate) fn poll_at(&self) -> Option<Instant> {
