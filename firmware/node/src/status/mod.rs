@@ -11,7 +11,7 @@ use core::net::IpAddr;
 
 use espbroker_broker::BridgeState;
 use espbroker_config::image::Target;
-use espbroker_plug::State;
+pub use espbroker_plug::State;
 
 use self::line::{Fields, hex};
 pub use self::{
