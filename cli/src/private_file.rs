@@ -4,7 +4,7 @@
 //! content, exported settings. A power cut, a full disk or Ctrl-C leaves the file as it was.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, Write as _},
     path::Path,
 };
@@ -62,7 +62,7 @@ fn folder_of(path: &Path) -> &Path {
 /// Makes a new name last through a power cut.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    fs::File::open(folder)?.sync_all()
 }
 
 #[cfg(not(unix))]
