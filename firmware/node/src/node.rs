@@ -135,13 +135,18 @@ impl<F: NorFlash> Node<F> {
     /// The next line of the status, if it was asked for; one by one, as all of them take some kilobytes.
     fn list(&mut self) -> Option<Output> {
         let listed = self.listed?;
-        let status = match (self.found.get(listed), &self.stage) {
-            (Some(status), _) => Some(status.clone()),
-            (None, Stage::Run(online)) => online.statuses().nth(listed - self.found.len()),
-            (None, Stage::Measure(_) | Stage::Load) => None,
-        };
-        self.listed = status.is_some().then_some(listed + 1);
-        status.map(|status| Output::Console(status.to_line()))
+        let mut line = self.found.get(listed).map(Status::to_line);
+        if let Stage::Run(online) = &self.stage {
+            let mut place = self.found.len();
+            online.statuses(|status| {
+                if place == listed {
+                    line = Some(status.to_line());
+                }
+                place += 1;
+            });
+        }
+        self.listed = line.is_some().then_some(listed + 1);
+        line.map(Output::Console)
     }
 
     /// When to feed [`Input::Tick`]; `None` when only an event can change anything. A time in the past, which start-up
