@@ -5,7 +5,7 @@
 //! DNS is joined on every interface that gets an address, where lwIP has multicast: the vendor's has, and the emulated
 //! board's, to which no multicast would come, has not.
 
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 use core::{
     ffi::c_void,
     net::{IpAddr, SocketAddr, SocketAddrV4},
@@ -91,8 +91,7 @@ impl Datagrams {
         if room < 2 * u32::from(DATAGRAM) {
             return None;
         }
-        let mut bytes = Vec::new();
-        bytes.resize(usize::from(length), 0);
+        let mut bytes = vec![0; usize::from(length)];
         // SAFETY: as above; the bytes are that many.
         unsafe { pbuf_copy_partial(waiting.pbuf, bytes.as_mut_ptr().cast(), length, 0) };
         Some(Datagram { channel: waiting.channel, from: SocketAddr::V4(waiting.from), bytes })

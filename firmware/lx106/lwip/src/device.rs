@@ -122,7 +122,7 @@ impl<P: Platform> Device<P> {
             self.tell_heap();
         }
         self.carry_news();
-        let spare = room(&self.platform, self.kept);
+        let spare = self.platform.heap().0.saturating_sub(self.kept);
         let datagram = DATAGRAMS.use_it().take(spare);
         if let Some(Datagram { channel, from, bytes }) = datagram {
             self.feed(Input::Datagram { channel, from, bytes: &bytes });
