@@ -116,6 +116,7 @@ impl Home {
         settings.add_filter(r"(MQTT port:|MQTT on port|WebSocket on port) \d+", "$1 [PORT]");
         settings.add_filter(r"\d+ million instructions", "[COUNT] million instructions");
         settings.add_filter(r"\d+ bytes(.*) for virtual", "[SIZE] bytes$1 for virtual");
+        settings.add_filter(r"\d+ of \d+ KB differed", "[SIZE] of [SIZE] KB differed");
         settings.add_filter(r"\d+ bytes of heap", "[HEAP] bytes of heap");
         settings.add_filter(r" +\d+\.\d s\b", " [TIME]");
         settings.add_filter(&env!("CARGO_PKG_VERSION").replace('.', r"\."), "[VERSION]");

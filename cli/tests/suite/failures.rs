@@ -279,7 +279,7 @@ fn a_real_chip_needs_an_image_to_be_named() {
 #[test]
 fn a_cut_image_is_refused_before_a_port_is_opened() {
     let home = Home::new();
-    let whole = image::build("1.0.0").unwrap();
+    let whole = image::filler(Target::Virtual, "1.0.0").unwrap();
     let image = home.write("cut.bin", &whole[..200_000]);
     let run =
         home.run(&[["setup", "-q", "--port", "/dev/none", "--image", &image].as_slice(), &ANSWERS].concat());

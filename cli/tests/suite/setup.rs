@@ -59,7 +59,17 @@ fn json_reports_every_fact_of_a_set_up() {
     let fields: Vec<&String> = report.as_object().unwrap().keys().collect();
     assert_eq!(
         fields,
-        ["broker", "checks", "device", "executed", "round_trip_ms", "seconds", "simulated", "steps", "version"]
+        [
+            "broker",
+            "checks",
+            "device",
+            "executed",
+            "round_trip_ms",
+            "seconds",
+            "simulated",
+            "steps",
+            "version"
+        ]
     );
     assert_eq!(report["executed"], serde_json::json!({ "what": "host" }));
 }
@@ -128,7 +138,8 @@ fn a_dry_run_prints_the_plan_and_touches_nothing() {
     assert!(plan["regions"][1]["bytes"].as_u64().unwrap() > 100);
     assert_eq!(plan["write_seconds"], 1);
     let in_real_time = home.run(&["setup", "--simulate", "--dry-run", "--json"]).json();
-    assert_eq!(in_real_time["write_seconds"], 4);
+    let seconds = in_real_time["write_seconds"].as_u64().unwrap();
+    assert!((4..8).contains(&seconds), "{seconds}");
     assert!(fs::read(home.path("flash.bin")).unwrap() == before);
 }
 

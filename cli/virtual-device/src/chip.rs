@@ -165,6 +165,12 @@ impl Chip {
         [self.line().to_device.traffic(), self.line().to_host.traffic()]
     }
 
+    /// Sends the CPU where nothing can be executed.
+    #[cfg(test)]
+    pub(crate) fn derail(&mut self) {
+        self.machine.cpu.pc = 0x3FFE_8000;
+    }
+
     /// Instructions executed so far.
     pub(crate) const fn instructions(&self) -> u64 {
         self.machine.executed

@@ -423,4 +423,30 @@ mod tests {
         assert_eq!(usage.time - before.time, Duration::from_secs(1));
         assert_eq!((usage.behind, usage.flash_busy), (Duration::ZERO, Duration::ZERO));
     }
+
+    #[test]
+    fn firmware_that_crashes_starts_again_and_says_what_has_happened() {
+        let image = crate::image::build("1.0.0").unwrap();
+        let timing = Timing { uart: crate::timing::Pace::Instant, nor: crate::timing::Pace::Instant };
+        let flash = FlashSource::Bytes(image);
+        let ports = Ports::Any;
+        let device = VirtualDevice::new(Options { flash, timing, ports, ..Options::default() }).unwrap();
+        let mut port = device.transport();
+        let mut said = String::new();
+        let mut wait_for = |wanted: &str| {
+            while !said.contains(wanted) {
+                let mut bytes = [0; 256];
+                let count = port.read(&mut bytes, Duration::from_secs(60)).unwrap();
+                assert!(count > 0, "no {wanted} in {said}");
+                said.push_str(&String::from_utf8_lossy(&bytes[..count]));
+            }
+            let rest = said.find(wanted).map(|at| said.split_off(at + wanted.len()));
+            said = rest.unwrap_or_default();
+        };
+        wait_for("@eb ready");
+        device.shared.use_chip(Chip::derail);
+        wait_for("\r\ncrash: vector=0 exccause=2 epc1=3ffe8000 ");
+        wait_for("@eb boot version=0.1.0 target=virtual reset=exception ");
+        wait_for("@eb ready");
+    }
 }

@@ -195,3 +195,99 @@ fn bytes(memory: &Memory, Span { address, length }: Span) -> Result<&[u8], Refus
 fn span_mut(memory: &mut Memory, Span { address, length }: Span) -> Result<&mut [u8], Refusal> {
     memory.data_mut(address, length as usize).ok_or(Refusal::Span)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use espbroker_host::{Doors, Ports, Wired};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::machine::memory::DRAM;
+
+    const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const NOW: Duration = Duration::from_secs(1);
+
+    fn device() -> (Paravirtual, Memory) {
+        let mut device = Paravirtual::default();
+        device.plug(Box::new(|| {
+            let doors = Doors { bind: LOCALHOST, ports: Ports::Any, discovery: None };
+            Outside::new(Box::new(Wired::new(LOCALHOST)), doors)
+        }));
+        (device, Memory::new(0))
+    }
+
+    fn order(device: &mut Paravirtual, memory: &mut Memory, bytes: &[u8]) -> u32 {
+        assert!(memory.fill(DRAM.start, bytes));
+        device.write(register::ADDRESS, DRAM.start, memory, NOW);
+        device.write(register::LENGTH, u32::try_from(bytes.len()).unwrap(), memory, NOW);
+        command(device, memory, Command::Order)
+    }
+
+    fn command(device: &mut Paravirtual, memory: &mut Memory, command: Command) -> u32 {
+        device.write(register::COMMAND, command as u32, memory, NOW);
+        device.read(register::RESULT, NOW)
+    }
+
+    #[test]
+    fn a_join_is_answered_and_the_interrupt_is_up_for_as_long_as_there_is_news() {
+        let (mut device, mut memory) = device();
+        assert_eq!(order(&mut device, &mut memory, &[2]), Refusal::NotAttached.result());
+        assert_eq!(command(&mut device, &mut memory, Command::Attach), 0);
+        device.write(register::INTERRUPT, 1, &mut memory, NOW);
+        assert!(!device.interrupts(NOW));
+        // To an open network named "x", with nothing else given.
+        assert_eq!(order(&mut device, &mut memory, b"\x01\x01x\0\0\0\0\0"), 0);
+        assert!(device.interrupts(NOW));
+        device.write(register::LENGTH, 64, &mut memory, NOW);
+        assert_eq!(command(&mut device, &mut memory, Command::News), 3);
+        assert_eq!(memory.data(DRAM.start, 3), Some(&[1, 0, 0][..]));
+        assert_eq!(command(&mut device, &mut memory, Command::News), 5);
+        assert_eq!(memory.data(DRAM.start, 5), Some(&[3, 127, 0, 0, 1][..]));
+        assert_eq!(command(&mut device, &mut memory, Command::News), 0);
+        assert!(!device.interrupts(NOW));
+    }
+
+    #[test]
+    fn spans_that_are_not_data_ram_and_orders_that_are_none_are_refused() {
+        let (mut device, mut memory) = device();
+        command(&mut device, &mut memory, Command::Attach);
+        assert_eq!(order(&mut device, &mut memory, &[0xFF]), Refusal::Malformed.result());
+        device.write(register::MORE_ADDRESS, DRAM.end - 1, &mut memory, NOW);
+        device.write(register::MORE_LENGTH, 2, &mut memory, NOW);
+        assert_eq!(order(&mut device, &mut memory, &[2]), Refusal::Span.result());
+        device.write(register::LENGTH, NEWS_HEAD as u32, &mut memory, NOW);
+        assert_eq!(command(&mut device, &mut memory, Command::News), Refusal::Room.result());
+        device.write(register::COMMAND, 99, &mut memory, NOW);
+        assert_eq!(device.read(register::RESULT, NOW), Refusal::Unknown.result());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_writes_to_any_registers_are_taken(
+            writes in proptest::collection::vec((0_u32..12, any::<u32>()), 0..40),
+            bytes in proptest::collection::vec(any::<u8>(), 64),
+        ) {
+            let (mut device, mut memory) = device();
+            memory.fill(DRAM.start, &bytes);
+            for (number, value) in writes {
+                // Near the bytes and short, every other time.
+                let value = match (number, value & 1) {
+                    (2 | 4, 1) => DRAM.start + (value >> 8 & 0x3F),
+                    (3 | 5, 1) => value >> 8 & 0x3F,
+                    (6, 1) => value >> 8 & 3,
+                    _ => value,
+                };
+                // Looking up names is left out: it asks the system's resolver on a thread.
+                let is_open = number == 6 && memory.data(device.span.address, 1) == Some(&[9]);
+                if !is_open {
+                    device.write(4 * number, value, &mut memory, NOW);
+                }
+                device.read(4 * number, NOW);
+                device.look(NOW);
+            }
+        }
+    }
+}
