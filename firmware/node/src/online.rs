@@ -114,20 +114,22 @@ impl Online {
         .min()
     }
 
-    /// The whole state, in the order in which it came about.
-    pub(crate) fn statuses(&self) -> Vec<Status> {
-        let mut statuses = Vec::new();
+    /// Tells the whole state, in the order in which it came about.
+    pub(crate) fn statuses(&self, mut tell: impl FnMut(Status)) {
         if let Some(station) = &self.station {
-            statuses.push(Status::Wifi(station.last_report().clone()));
-            statuses.extend(station.address().map(|ip| Status::Address { ip, source: self.address_source }));
+            tell(Status::Wifi(station.last_report().clone()));
+            if let Some(ip) = station.address() {
+                tell(Status::Address { ip, source: self.address_source });
+            }
         }
         if self.access_point.is_up() {
-            statuses.push(self.access_point.status());
+            tell(self.access_point.status());
         }
-        statuses.extend(self.server.statuses());
-        statuses.push(self.heap.status(&self.server.broker));
-        statuses.extend(self.ready.map(|mode| Status::Ready { mode }));
-        statuses
+        self.server.statuses().for_each(&mut tell);
+        tell(self.heap.status(&self.server.broker));
+        if let Some(mode) = self.ready {
+            tell(Status::Ready { mode });
+        }
     }
 
     fn follow_station(&mut self, steps: Vec<StationOutput>, now: Instant, outputs: &mut VecDeque<Output>) {
