@@ -302,6 +302,9 @@ pub(crate) struct SimulateArguments {
     /// Keep the flash in this file; it is created blank
     #[arg(long, value_name = "FILE")]
     pub(crate) flash: Option<PathBuf>,
+    /// What is executed when firmware for the virtual ESP8266 starts
+    #[arg(long, value_enum, default_value_t = Execution::Lx106, value_name = "EXECUTION")]
+    pub(crate) execute: Execution,
     /// Also write the firmware image for the virtual device to a file, for other flashing tools
     #[arg(long, value_name = "FILE")]
     pub(crate) write_image: Option<PathBuf>,
@@ -320,6 +323,15 @@ pub(crate) struct ProfilesArguments {
 pub(crate) struct CompletionsArguments {
     /// Shell to write for
     pub(crate) shell: Shell,
+}
+
+/// What the virtual device makes of an image for it.
+#[derive(Clone, Copy, Debug, ValueEnum, PartialEq, Eq)]
+pub(crate) enum Execution {
+    /// It executes the image, instruction by instruction
+    Lx106,
+    /// The same firmware runs in the image's place as it was built into this program
+    Host,
 }
 
 /// How fast the virtual device is.

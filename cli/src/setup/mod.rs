@@ -34,7 +34,7 @@ use crate::{
     narrator::Narrator,
     preflight::{self, Occupancy},
     registry::{self, Learnt, Seen},
-    report::{BrokerReport, DeviceReport, Report, rounded},
+    report::{BrokerReport, DeviceReport, Executed, Report, rounded},
     screen::Screen,
     settings::{find_profile, not_yet},
     simulation::{self, Access},
@@ -95,7 +95,7 @@ struct Written {
 ///
 /// The first thing that stands in the way, with what to do about it.
 pub(crate) fn run(given: &SetupArguments, screen: Screen, cancel: &Cancel) -> Result<(), Failure> {
-    let missing = match (given.simulate && !given.answers.names_a_network(), screen.can_ask()) {
+    let missing = match (given.simulate.is_some() && !given.answers.names_a_network(), screen.can_ask()) {
         (true, _) => Missing::Demo,
         (false, true) => Missing::Ask,
         (false, false) => Missing::Refuse,
@@ -109,7 +109,7 @@ pub(crate) fn run(given: &SetupArguments, screen: Screen, cancel: &Cancel) -> Re
     let length = slots::encode_sector(&config, 1).map_err(SetupError::ConfigTooLong)?.len();
     let firmware = match &given.image {
         Some(path) => Some(supply::named(path, &given.trust, screen)?),
-        None if given.simulate => Some(supply::for_virtual_device()?),
+        None if given.simulate.is_some() => Some(supply::for_virtual_device()?),
         None => None,
     };
     for sentence in not_yet(&config) {
@@ -118,20 +118,20 @@ pub(crate) fn run(given: &SetupArguments, screen: Screen, cancel: &Cancel) -> Re
     let loader = LoaderPlan::new(&given.loader, cancel.clone())?;
     let plan = |port: &str| {
         // A line that takes no time has no rate.
-        let instant = given.simulate && given.simulation.pace == Pace::Instant;
+        let instant = given.simulate.is_some() && given.simulation.pace == Pace::Instant;
         let baud = if instant { u32::MAX } else { loader.expected_baud() };
         let speed = (loader.expected_loader(), baud);
         Plan::new(port, firmware.as_ref(), (&config.name, length), speed, test::words(&answers, &config))
     };
     if given.dry_run {
-        let port =
-            given.device.port.as_deref().unwrap_or(if given.simulate { "simulated" } else { "the device" });
+        let nameless = if given.simulate.is_some() { "simulated" } else { "the device" };
+        let port = given.device.port.as_deref().unwrap_or(nameless);
         return print_plan(&plan(port), given.json);
     }
     confirm_off_mains(given, &answers, screen)?;
-    let device = if given.simulate {
+    let device = if let Some(execution) = given.simulate {
         let (given, flash) = (&given.simulation, given.flash.as_deref());
-        Device::Simulated(simulation::start(given, flash, Some(&config), Access::InProcess)?)
+        Device::Simulated(simulation::start(given, execution, flash, Some(&config), Access::InProcess)?)
     } else {
         Device::find(&given.device, screen)?
     };
@@ -248,14 +248,14 @@ impl Setup<'_> {
 
     /// Tells the registry, unless the device goes with this program.
     fn learn(&self, info: &DeviceInfo, config: &model::Config, firmware: &Firmware, seen: Option<Seen>) {
-        if self.given.simulate && self.given.flash.is_none() {
+        if self.given.simulate.is_some() && self.given.flash.is_none() {
             return;
         }
         let learnt = Learnt {
             mac: info.mac,
             config,
             version: Some(&firmware.descriptor.version),
-            port: Some(self.device.name()).filter(|_| !self.given.simulate),
+            port: Some(self.device.name()).filter(|_| self.given.simulate.is_none()),
             login: self.answers.login.as_ref().filter(|_| self.answers.generated),
             seen,
         };
@@ -300,6 +300,9 @@ impl Setup<'_> {
         };
         let mut report = Report::new(device, broker);
         report.simulated = matches!(self.device, Device::Simulated(_));
+        if let (Some(execution), Device::Simulated(device)) = (self.given.simulate, &self.device) {
+            report.executed = Some(Executed::new(execution, device));
+        }
         report.checks = passed.checks;
         report.round_trip_ms = passed.round_trip.map(|time| rounded(time * 1000));
         report.steps = self.narrator.ended();
@@ -372,7 +375,7 @@ pub(crate) fn agree_to_lose(losses: Vec<String>, yes: bool, screen: Screen) -> R
 fn confirm_off_mains(given: &SetupArguments, answers: &Answers, screen: Screen) -> Result<(), Failure> {
     let Some(id) = &answers.settings.profile else { return Ok(()) };
     let profile = find_profile(id)?;
-    if !profile.mains || given.simulate || given.off_mains {
+    if !profile.mains || given.simulate.is_some() || given.off_mains {
         return Ok(());
     }
     if !screen.can_ask() {

@@ -56,7 +56,7 @@ mod wifi;
 
 pub use espbroker_host::{DiscoveryPorts, Ports};
 
-pub use device::{Clock, Options, Usage, VirtualDevice};
+pub use device::{Clock, Firmware, Options, Usage, VirtualDevice};
 pub use fault::{Direction, Fault};
 pub use lines::{FlashButton, Wiring};
 pub use nor::{FlashSource, StorageError};

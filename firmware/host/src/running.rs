@@ -20,7 +20,8 @@ use mio::{Poll, Waker};
 use crate::{
     datagrams::DiscoveryPorts,
     flash::Flash,
-    pump::{Doors, Pump, Restart},
+    outside::Doors,
+    pump::{Pump, Restart},
     radio::Radio,
     sockets::WAKER,
 };
