@@ -33,8 +33,12 @@ use crate::{
 };
 
 mod flash;
+mod trial;
 
-pub use self::flash::{Absence, Loaded, StoreError, load, store};
+pub use self::{
+    flash::{Absence, Loaded, StoreError, load, store},
+    trial::RollBack,
+};
 
 /// First bytes of a sector that has been written to the end.
 pub const MAGIC: [u8; 4] = *b"EBCF";

@@ -86,6 +86,7 @@ mod tests {
     use crate::{
         image::Target,
         model::{Access, AccessPointPolicy, Anonymous, Direction, PinFunction, Role},
+        slots::RollBack,
     };
 
     macro_rules! round_trip {
@@ -102,7 +103,7 @@ mod tests {
 
     #[test]
     fn every_word_and_number_leads_back_to_its_variant() {
-        round_trip!(Access, AccessPointPolicy, Anonymous, Direction, PinFunction, Role, Target);
+        round_trip!(Access, AccessPointPolicy, Anonymous, Direction, PinFunction, Role, RollBack, Target);
     }
 
     #[test]
