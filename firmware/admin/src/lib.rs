@@ -43,6 +43,6 @@ mod seal;
 
 pub use self::{
     frame::{FIRST_BYTE, FRAME_MAX, FrameError, FrameReader, Plain},
-    message::{Effect, Refusal, Reply, Request, State, TRY_FOR, Trial},
+    message::{Effect, Refusal, Reply, Request, State, Trial},
     seal::{NONCE_LENGTH, OpenError},
 };

@@ -16,12 +16,11 @@
 //! Bytes behind the last field of a state, and numbers that are not known, are of newer programs and no error.
 
 use alloc::{string::String, vec::Vec};
-use core::{fmt, ops::RangeInclusive};
+use core::fmt;
 
 use espbroker_config::slots::RollBack;
-
-/// Seconds that a config may be tried for.
-pub const TRY_FOR: RangeInclusive<u16> = 10..=600;
+#[cfg(doc)]
+use espbroker_config::slots::TRY_FOR;
 
 /// What a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
