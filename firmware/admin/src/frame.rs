@@ -99,6 +99,11 @@ impl FrameReader {
         self.bytes.is_empty()
     }
 
+    /// Bytes of the whole frame, once its header is there and as far as it is sound.
+    pub fn expected(&self) -> Option<usize> {
+        self.wanted().ok().flatten()
+    }
+
     /// Takes bytes until `length` are held.
     fn take<'a>(&mut self, length: usize, bytes: &'a [u8]) -> &'a [u8] {
         let missing = length.saturating_sub(self.bytes.len());

@@ -40,7 +40,7 @@ mod trial;
 mod turn;
 
 pub use self::{
-    flash::{Absence, History, Loaded, StoreError, history, load, mark, store, store_on_trial},
+    flash::{Absence, History, Loaded, StoreError, history, load, mark, read_header, read_slot, store, store_on_trial},
     trial::{Mark, RollBack, Standing, TAIL, TAIL_LENGTH, TRIAL_PAYLOAD_MAX, TRY_FOR},
 };
 

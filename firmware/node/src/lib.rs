@@ -24,13 +24,14 @@
 //! found.
 //! Losing the network goes back to the join; the broker and its retained messages stay.
 //!
-//! Left out so far: plug, cluster, and changing the config over the network.
+//! Left out so far: plug and cluster.
 #![no_std]
 
 extern crate alloc;
 
 mod access;
 pub mod access_point;
+mod admin;
 mod console;
 pub mod discovery;
 mod heap;
@@ -46,6 +47,7 @@ pub mod status;
 mod store;
 #[cfg(test)]
 mod test_flash;
+mod trial;
 pub mod wifi;
 
 pub use interface::{

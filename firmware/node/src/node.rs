@@ -5,18 +5,22 @@ use alloc::{boxed::Box, collections::VecDeque, format, string::String, vec::Vec}
 use embedded_storage::nor_flash::NorFlash;
 use espbroker_config::{
     model::Config,
-    slots::{self, Absence, Loaded, Slot},
+    slots::{self, Absence, Loaded},
 };
 
 use crate::{
     Instant,
+    admin::Admin,
     console::{Console, HELP, Request},
     interface::{BootInfo, Input, Output},
     keeper::Keeper,
     measure::Measurement,
     online::{Online, say},
-    status::{ConfigChoice, Mode, NoConfig, SlotName, Status},
+    status::{ConfigChoice, Mode, NoConfig, Status},
+    trial::Trials,
 };
+
+mod change;
 
 /// The whole device above its hardware.
 ///
@@ -32,6 +36,10 @@ pub struct Node<F> {
     outputs: VecDeque<Output>,
     /// Keeps retained messages in flash; `None` before there are any, and when the flash cannot be read.
     keeper: Option<Keeper>,
+    admin: Admin,
+    trials: Trials,
+    /// When the device starts again, after what it has to say has gone.
+    restart_at: Option<Instant>,
 }
 
 enum Stage {
@@ -54,12 +62,15 @@ impl<F: NorFlash> Node<F> {
             console: Console::default(),
             outputs: VecDeque::new(),
             keeper: None,
+            admin: Admin::new(info.seed),
+            trials: Trials::default(),
+            restart_at: None,
         };
         // Ends whatever the boot ROM has left on the line at its own baud rate.
         node.print("\r\n");
         let version = String::from(env!("CARGO_PKG_VERSION"));
         let boot = Status::Boot { version, target: info.target, reset: info.reset, mac: info.mac };
-        say(&mut node.outputs, &boot);
+        node.note(boot);
         node
     }
 
@@ -68,9 +79,10 @@ impl<F: NorFlash> Node<F> {
         match (&mut self.stage, input) {
             (_, Input::Console(bytes)) => {
                 for request in bytes.iter().filter_map(|&byte| self.console.push(byte)).collect::<Vec<_>>() {
-                    self.answer(request);
-                    if request == Request::Restart {
-                        break;
+                    let is_last = request == Request::Restart;
+                    self.answer(request, now);
+                    if is_last {
+                        return;
                     }
                 }
             }
@@ -81,7 +93,7 @@ impl<F: NorFlash> Node<F> {
                 }
             }
             (Stage::Load, Input::Tick) => {
-                let config = self.load();
+                let config = self.load(now);
                 let mut online = Online::start(&config, &self.info, now, &mut self.outputs);
                 match Keeper::open(&mut self.flash, &mut online.server.broker) {
                     Ok(keeper) => self.keeper = Some(keeper),
@@ -93,6 +105,11 @@ impl<F: NorFlash> Node<F> {
                 self.handle(Input::Tick, now);
             }
             (Stage::Run(online), input) => {
+                if let Some(frame) = self.admin.handle(&input, online, &self.info, now, &mut self.outputs) {
+                    let reply = self.administer(frame, now);
+                    self.admin.reply(reply, now, &mut self.outputs);
+                    return self.follow_trial(now);
+                }
                 online.handle(input, now, &mut self.outputs);
                 if let Some(keeper) = &mut self.keeper {
                     keeper.tick(&mut self.flash, &mut online.server.broker, now);
@@ -103,8 +120,9 @@ impl<F: NorFlash> Node<F> {
                 }
             }
             // Nothing was asked of the radio or the network yet.
-            (Stage::Measure(_) | Stage::Load, _) => {}
+            (Stage::Measure(_) | Stage::Load, _) => return,
         }
+        self.follow_trial(now);
     }
 
     /// What to do next; `None` until something else is handled.
@@ -119,7 +137,8 @@ impl<F: NorFlash> Node<F> {
             Stage::Measure(_) | Stage::Load => Some(Instant::ZERO),
             Stage::Run(online) => {
                 let keeper = self.keeper.as_ref().and_then(Keeper::poll_at);
-                online.poll_at().into_iter().chain(keeper).min()
+                let others = [keeper, self.admin.poll_at(), self.trials.poll_at(), self.restart_at];
+                online.poll_at().into_iter().chain(others.into_iter().flatten()).min()
             }
         }
     }
@@ -140,47 +159,49 @@ impl<F: NorFlash> Node<F> {
     }
 
     /// Loads the config; what is wrong with it is said on the console and replaced by defaults that let nobody in.
-    fn load(&mut self) -> Config {
-        let reason = match slots::load(&mut self.flash) {
-            Ok(Loaded::Config { slot, record }) => match record.config.validate() {
-                Ok(()) => {
-                    let slot = match slot {
-                        Slot::A => SlotName::A,
-                        Slot::B => SlotName::B,
-                    };
-                    let (sequence, crc) = (record.sequence, record.crc);
-                    self.note(Status::Config(ConfigChoice::Loaded { slot, sequence, crc }));
-                    return record.config;
-                }
-                Err(invalid) => {
-                    // What is shown of a field may hold anything, also line ends.
-                    let text = format!("{invalid}");
-                    self.print(&format!("config: {}\r\n", text.as_bytes().escape_ascii()));
-                    NoConfig::Invalid
-                }
-            },
-            Ok(Loaded::Nothing(Absence::Blank)) => NoConfig::Blank,
-            Ok(Loaded::Nothing(Absence::Damaged(_))) => NoConfig::Damaged,
-            Ok(Loaded::Nothing(Absence::Newer { .. })) => NoConfig::Newer,
-            Err(_) => NoConfig::Unreadable,
+    fn load(&mut self, now: Instant) -> Config {
+        self.trials.read(&mut self.flash);
+        let reason = loop {
+            match slots::load(&mut self.flash) {
+                Ok(Loaded::Config { slot, record }) => match record.config.validate() {
+                    Ok(()) => {
+                        self.trials.run_on(&mut self.flash, slot, &record, now);
+                        let statuses = [self.trials.config_status(), self.trials.status()];
+                        statuses.iter().flatten().for_each(|status| say(&mut self.outputs, status));
+                        return record.config;
+                    }
+                    Err(invalid) => {
+                        // What is shown of a field may hold anything, also line ends.
+                        let text = format!("{invalid}");
+                        self.print(&format!("config: {}\r\n", text.as_bytes().escape_ascii()));
+                        if !self.trials.give_up(&mut self.flash, slot, &record) {
+                            break NoConfig::Invalid;
+                        }
+                    }
+                },
+                Ok(Loaded::Nothing(Absence::Blank)) => break NoConfig::Blank,
+                Ok(Loaded::Nothing(Absence::Damaged(_))) => break NoConfig::Damaged,
+                Ok(Loaded::Nothing(Absence::Newer { .. })) => break NoConfig::Newer,
+                Err(_) => break NoConfig::Unreadable,
+            }
         };
         self.note(Status::Config(ConfigChoice::None { reason }));
         Config::new("espbroker")
     }
 
-    fn answer(&mut self, request: Request) {
+    fn answer(&mut self, request: Request, now: Instant) {
         match request {
             Request::Status => {
                 let online = match &self.stage {
                     Stage::Run(online) => online.statuses(),
                     Stage::Measure(_) | Stage::Load => Vec::new(),
                 };
-                self.found.iter().chain(&online).for_each(|status| say(&mut self.outputs, status));
+                let own = [self.trials.config_status(), self.trials.status()];
+                let all = self.found.iter().chain(own.iter().flatten()).chain(&online);
+                all.for_each(|status| say(&mut self.outputs, status));
             }
-            Request::Restart => {
-                self.finish();
-                self.outputs.push_back(Output::Restart);
-            }
+            Request::Restart => self.restart(),
+            Request::Admin(frame) => self.administer_console(frame, now),
             Request::Help => self.print(HELP),
             Request::Unknown => self.print("unknown command, try help\r\n"),
             Request::TooLong => self.print("line too long, try help\r\n"),

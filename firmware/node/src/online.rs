@@ -15,7 +15,7 @@ use crate::{
     heap::HeapGauge,
     interface::{BootInfo, Input, Output, RadioCommand},
     server::Server,
-    status::{AddressSource, Mode, Service, Status},
+    status::{AddressSource, Mode, Service, Status, WifiState},
     wifi::{Station, StationOutput},
 };
 
@@ -112,6 +112,16 @@ impl Online {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// Why the network that is to be joined is not there; `None` when it is, or there is none.
+    pub(crate) fn not_joined(&self) -> Option<&WifiState> {
+        self.station.as_ref().filter(|station| station.address().is_none()).map(Station::last_report)
+    }
+
+    /// Bytes of heap that are left.
+    pub(crate) fn free(&self) -> u32 {
+        self.heap.free(&self.server.broker)
     }
 
     /// The whole state, in the order in which it came about.

@@ -105,7 +105,7 @@ impl<E: fmt::Debug> core::error::Error for StoreError<E> {}
 /// The flash's own error; a damaged or blank partition is none.
 pub fn load<F: ReadNorFlash>(flash: &mut F) -> Result<Loaded, F::Error> {
     // The newer slot is tried first, so that the older one is decoded only if it is needed.
-    let order = match (header(flash, Slot::A)?, header(flash, Slot::B)?) {
+    let order = match (read_header(flash, Slot::A)?, read_header(flash, Slot::B)?) {
         (Ok(a), Ok(b)) if is_newer(b.sequence, a.sequence) => [Slot::B, Slot::A],
         _ => [Slot::A, Slot::B],
     };
@@ -262,13 +262,23 @@ fn holds<F: ReadNorFlash>(flash: &mut F, offset: u32, bytes: &[u8]) -> Result<bo
     Ok(true)
 }
 
-fn header<F: ReadNorFlash>(flash: &mut F, slot: Slot) -> Result<Result<SlotHeader, HeaderFault>, F::Error> {
+/// Reads the header of one sector.
+///
+/// # Errors
+///
+/// The flash's own error; within is what is wrong with the header.
+pub fn read_header<F: ReadNorFlash>(flash: &mut F, slot: Slot) -> Result<Result<SlotHeader, HeaderFault>, F::Error> {
     let mut bytes = [0; HEADER_LENGTH];
     flash.read(slot.region().offset, &mut bytes)?;
     Ok(SlotHeader::parse(&bytes))
 }
 
-fn read_slot<F: ReadNorFlash>(flash: &mut F, slot: Slot) -> Result<SlotState, F::Error> {
+/// Reads one sector.
+///
+/// # Errors
+///
+/// The flash's own error.
+pub fn read_slot<F: ReadNorFlash>(flash: &mut F, slot: Slot) -> Result<SlotState, F::Error> {
     const { assert!(WORD.is_multiple_of(F::READ_SIZE), "words are the unit of reading") }
     let region = slot.region();
     let mut header_bytes = [0; HEADER_LENGTH];
