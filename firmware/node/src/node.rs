@@ -34,6 +34,8 @@ pub struct Node<F> {
     found: Vec<Status>,
     console: Console,
     outputs: VecDeque<Output>,
+    /// Lines of the status that were put out, while it is asked for.
+    listed: Option<usize>,
     /// Keeps retained messages in flash; `None` before there are any, and when the flash cannot be read.
     keeper: Option<Keeper>,
     admin: Admin,
@@ -61,6 +63,7 @@ impl<F: NorFlash> Node<F> {
             found: Vec::new(),
             console: Console::default(),
             outputs: VecDeque::new(),
+            listed: None,
             keeper: None,
             admin: Admin::new(info.seed),
             trials: Trials::default(),
@@ -127,7 +130,30 @@ impl<F: NorFlash> Node<F> {
 
     /// What to do next; `None` until something else is handled.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        if let Some(output) = self.outputs.pop_front() {
+            return Some(output);
+        }
+        // Their places would be held for ever, and more of them for every long list.
+        self.outputs = VecDeque::new();
+        if let Some(line) = self.list() {
+            return Some(line);
+        }
+        match &mut self.stage {
+            Stage::Run(online) => online.server.poll_output(),
+            Stage::Measure(_) | Stage::Load => None,
+        }
+    }
+
+    /// The next line of the status, if it was asked for; one by one, as all of them take some kilobytes.
+    fn list(&mut self) -> Option<Output> {
+        let listed = self.listed?;
+        let mut found = self.found.iter().cloned().chain(self.trials.statuses());
+        let status = match &self.stage {
+            Stage::Run(online) => found.chain(online.statuses()).nth(listed),
+            Stage::Measure(_) | Stage::Load => found.nth(listed),
+        };
+        self.listed = status.is_some().then_some(listed + 1);
+        status.map(|status| Output::Console(status.to_line()))
     }
 
     /// When to feed [`Input::Tick`]; `None` when only an event can change anything. A time in the past, which start-up
@@ -166,8 +192,7 @@ impl<F: NorFlash> Node<F> {
                 Ok(Loaded::Config { slot, record }) => match record.config.validate() {
                     Ok(()) => {
                         self.trials.run_on(&mut self.flash, slot, &record, now);
-                        let statuses = [self.trials.config_status(), self.trials.status()];
-                        statuses.iter().flatten().for_each(|status| say(&mut self.outputs, status));
+                        self.trials.statuses().for_each(|status| say(&mut self.outputs, &status));
                         return record.config;
                     }
                     Err(invalid) => {
@@ -190,16 +215,12 @@ impl<F: NorFlash> Node<F> {
     }
 
     fn answer(&mut self, request: Request, now: Instant) {
+        // What was asked for before comes before.
+        while let Some(line) = self.list() {
+            self.outputs.push_back(line);
+        }
         match request {
-            Request::Status => {
-                let online = match &self.stage {
-                    Stage::Run(online) => online.statuses(),
-                    Stage::Measure(_) | Stage::Load => Vec::new(),
-                };
-                let own = [self.trials.config_status(), self.trials.status()];
-                let all = self.found.iter().chain(own.iter().flatten()).chain(&online);
-                all.for_each(|status| say(&mut self.outputs, status));
-            }
+            Request::Status => self.listed = Some(0),
             Request::Restart => self.restart(),
             Request::Admin(frame) => self.administer_console(frame, now),
             Request::Help => self.print(HELP),
@@ -210,6 +231,8 @@ impl<F: NorFlash> Node<F> {
 
     fn note(&mut self, status: Status) {
         say(&mut self.outputs, &status);
+        // There are two or three of them, for ever.
+        self.found.reserve_exact(1);
         self.found.push(status);
     }
 

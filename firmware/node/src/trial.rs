@@ -251,6 +251,11 @@ impl Trials {
         self.outcome.map(Status::Trial)
     }
 
+    /// Both, as far as there are any.
+    pub(crate) fn statuses(&self) -> impl Iterator<Item = Status> + use<> {
+        [self.config_status(), self.status()].into_iter().flatten()
+    }
+
     /// What a client is told of the last trial.
     pub(crate) fn report(&self, now: Instant) -> Trial {
         match self.outcome {
