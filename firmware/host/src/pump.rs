@@ -253,7 +253,8 @@ impl Pump {
 
     fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Console(text) => self.shared.print(&text),
+            Output::Console(text) => self.shared.print(text.as_bytes()),
+            Output::ConsoleBytes(bytes) => self.shared.print(&bytes),
             Output::Radio(command) => self.radio.command(command, self.now()),
             Output::Listen { service, port } => {
                 let port = if self.ports == Ports::Any { 0 } else { port };

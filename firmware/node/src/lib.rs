@@ -35,6 +35,7 @@ mod admin;
 mod console;
 pub mod discovery;
 mod heap;
+mod improv;
 pub mod interface;
 mod keeper;
 pub mod listeners;

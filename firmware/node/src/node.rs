@@ -12,6 +12,7 @@ use crate::{
     Instant,
     admin::Admin,
     console::{Console, HELP, Request},
+    improv::{Improv, Taken},
     interface::{BootInfo, Input, Output},
     keeper::Keeper,
     measure::Measurement,
@@ -21,6 +22,7 @@ use crate::{
 };
 
 mod change;
+mod provision;
 
 /// The whole device above its hardware.
 ///
@@ -33,6 +35,9 @@ pub struct Node<F> {
     /// Status of what the stages before this one have found.
     found: Vec<Status>,
     console: Console,
+    improv: Improv,
+    /// The config on trial came by Improv.
+    is_improved: bool,
     outputs: VecDeque<Output>,
     /// Lines of the status that were put out, while it is asked for.
     listed: Option<usize>,
@@ -62,6 +67,8 @@ impl<F: NorFlash> Node<F> {
             stage: Stage::Measure(Measurement::start()),
             found: Vec::new(),
             console: Console::default(),
+            improv: Improv::default(),
+            is_improved: false,
             outputs: VecDeque::new(),
             listed: None,
             keeper: None,
@@ -81,11 +88,20 @@ impl<F: NorFlash> Node<F> {
     pub fn handle(&mut self, input: Input<'_>, now: Instant) {
         match (&mut self.stage, input) {
             (_, Input::Console(bytes)) => {
-                for request in bytes.iter().filter_map(|&byte| self.console.push(byte)).collect::<Vec<_>>() {
-                    let is_last = request == Request::Restart;
-                    self.answer(request, now);
-                    if is_last {
-                        return;
+                for &byte in bytes {
+                    match self.improv.push(byte, now) {
+                        Taken::Held => {}
+                        Taken::Packet(command) => self.improve(command, now),
+                        Taken::Console(before) => {
+                            for &byte in before.iter().chain(&[byte]) {
+                                let Some(request) = self.console.push(byte) else { continue };
+                                let is_last = request == Request::Restart;
+                                self.answer(request, now);
+                                if is_last {
+                                    return;
+                                }
+                            }
+                        }
                     }
                 }
             }

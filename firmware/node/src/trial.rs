@@ -111,7 +111,7 @@ impl Trials {
         self.running = Some(Running { until, ..running });
     }
 
-    /// Writes a config and puts it on trial. With [`Effect::AtOnce`] the device is to run on it now.
+    /// Writes a config and puts it on trial. With [`Effect::AtOnce`] the device is to [`Self::adopt`] it.
     ///
     /// # Errors
     /// Why not; nothing has changed then.
@@ -140,13 +140,17 @@ impl Trials {
             })?;
         self.base = sequence;
         self.start(Running { slot, sequence, until: now, effect, bridges }, try_for);
-        if effect == Effect::AtOnce {
+        Ok((sequence, effect))
+    }
+
+    /// The device runs on the config that was just written, without a restart.
+    pub(crate) fn adopt<F: NorFlash>(&mut self, flash: &mut F, config: &Config) {
+        if let Some(Running { slot, sequence, .. }) = self.running {
             let crc =
                 slots::read_header(flash, slot).ok().and_then(Result::ok).map_or(0, |header| header.crc);
             self.current = Some(Current { slot, sequence, crc });
             self.key.clone_from(&config.admin_key);
         }
-        Ok((sequence, effect))
     }
 
     /// How the trial ends, if it does now; `Err` is the reason to roll it back.

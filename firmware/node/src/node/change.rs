@@ -14,6 +14,7 @@ use espbroker_config::{
 use super::{Node, Stage};
 use crate::{
     Instant,
+    improv::Error,
     interface::{Input, Output},
     online::say,
     status::Status,
@@ -111,6 +112,7 @@ impl<F: NorFlash> Node<F> {
         let (sequence, effect) = self.trials.write(&mut self.flash, config, try_for, now)?;
         match effect {
             Effect::AtOnce => {
+                self.trials.adopt(&mut self.flash, config);
                 self.trials.config_status().iter().for_each(|status| say(&mut self.outputs, status));
                 self.apply(config, now);
             }
@@ -142,6 +144,7 @@ impl<F: NorFlash> Node<F> {
             Some(Ok(())) => {
                 self.trials.keep(&mut self.flash);
                 self.trials.status().iter().for_each(|status| say(&mut self.outputs, status));
+                self.report_improved(Ok(()));
             }
             Some(Err(reason)) => self.roll_back(reason, now),
         }
@@ -150,6 +153,7 @@ impl<F: NorFlash> Node<F> {
     fn roll_back(&mut self, reason: RollBack, now: Instant) {
         let effect = self.trials.roll_back(&mut self.flash, reason);
         self.trials.status().iter().for_each(|status| say(&mut self.outputs, status));
+        self.report_improved(Err(Error::UnableToConnect));
         let before = match effect {
             Some(Effect::AtOnce) => slots::load(&mut self.flash).ok(),
             _ => None,

@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod admin;
+mod improv;
 mod model;
 mod retained;
 
@@ -105,6 +106,7 @@ impl Platform {
                     }
                     None => line,
                 },
+                Output::ConsoleBytes(bytes) => format!("packet {}", hex(&bytes)),
                 Output::Radio(RadioCommand::Join(network)) => {
                     format!(
                         "join {} {:?}",
