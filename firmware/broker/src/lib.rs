@@ -75,6 +75,7 @@ mod room;
 mod routing;
 mod session;
 mod settings;
+mod shared;
 mod store;
 mod subscribe;
 mod subscriptions;

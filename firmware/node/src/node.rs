@@ -163,13 +163,21 @@ impl<F: NorFlash> Node<F> {
     /// The next line of the status, if it was asked for; one by one, as all of them take some kilobytes.
     fn list(&mut self) -> Option<Output> {
         let listed = self.listed?;
-        let mut found = self.found.iter().cloned().chain(self.trials.statuses());
-        let status = match &self.stage {
-            Stage::Run(online) => found.chain(online.statuses()).nth(listed),
-            Stage::Measure(_) | Stage::Load => found.nth(listed),
+        let mut line = None;
+        let mut place = 0;
+        let mut tell = |status: &Status| {
+            if place == listed {
+                line = Some(status.to_line());
+            }
+            place += 1;
         };
-        self.listed = status.is_some().then_some(listed + 1);
-        status.map(|status| Output::Console(status.to_line()))
+        self.found.iter().for_each(&mut tell);
+        self.trials.statuses().for_each(|status| tell(&status));
+        if let Stage::Run(online) = &self.stage {
+            online.statuses(|status| tell(&status));
+        }
+        self.listed = line.is_some().then_some(listed + 1);
+        line.map(Output::Console)
     }
 
     /// When to feed [`Input::Tick`]; `None` when only an event can change anything. A time in the past, which start-up

@@ -148,17 +148,22 @@ impl Online {
         self.heap.free(&self.server.broker)
     }
 
-    /// The whole state, in the order in which it came about.
-    pub(crate) fn statuses(&self) -> impl Iterator<Item = Status> {
-        let station = self.station.as_ref().into_iter().flat_map(|station| {
-            let address = station.address().map(|ip| Status::Address { ip, source: self.address_source });
-            core::iter::once(Status::Wifi(station.last_report().clone())).chain(address)
-        });
-        station
-            .chain(self.access_point.is_up().then(|| self.access_point.status()))
-            .chain(self.server.statuses())
-            .chain(core::iter::once_with(|| self.heap.status(&self.server.broker)))
-            .chain(self.ready.map(|mode| Status::Ready { mode }))
+    /// Tells the whole state, in the order in which it came about.
+    pub(crate) fn statuses(&self, mut tell: impl FnMut(Status)) {
+        if let Some(station) = &self.station {
+            tell(Status::Wifi(station.last_report().clone()));
+            if let Some(ip) = station.address() {
+                tell(Status::Address { ip, source: self.address_source });
+            }
+        }
+        if self.access_point.is_up() {
+            tell(self.access_point.status());
+        }
+        self.server.statuses().for_each(&mut tell);
+        tell(self.heap.status(&self.server.broker));
+        if let Some(mode) = self.ready {
+            tell(Status::Ready { mode });
+        }
     }
 
     fn follow_station(&mut self, steps: Vec<StationOutput>, now: Instant, outputs: &mut VecDeque<Output>) {

@@ -26,6 +26,8 @@ mod retained;
 #[cfg(test)]
 mod script;
 #[cfg(test)]
+mod shared;
+#[cfg(test)]
 mod slow;
 #[cfg(test)]
 mod splits;

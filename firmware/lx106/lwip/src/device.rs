@@ -17,6 +17,9 @@ use crate::{
 const PIECE: usize = 2048;
 /// Bytes above the floor of the heap that stay free for frames that come in.
 const MARGIN: u32 = 256;
+/// Bytes of the heap that segments may take where there is little of it: those of ten short messages. Where there is
+/// more, they may take a quarter.
+const SEGMENTS: u32 = 2_000;
 /// Clients let in before the rest of the device has its turn.
 const ACCEPTS: usize = 4;
 
@@ -106,8 +109,7 @@ impl<P: Platform> Device<P> {
             self.tell_heap();
             self.feed(Input::Tick);
         }
-        let Self { platform, kept, .. } = self;
-        NETWORK.use_it().flush_all(|| room(platform, *kept));
+        NETWORK.use_it().flush_all(|held| self.room(held));
         self.due()
     }
 
@@ -145,8 +147,17 @@ impl<P: Platform> Device<P> {
 
     /// Gives lwIP what waits for it of a connection, if the heap has room.
     fn flush(&self, connection: ConnectionId) {
-        let room = room(&self.platform, self.kept);
-        NETWORK.use_it().flush(connection, room);
+        let mut network = NETWORK.use_it();
+        let room = self.room(network.held());
+        network.flush(connection, room);
+    }
+
+    /// Bytes of the heap that segments may take, beside those that they hold.
+    fn room(&self, held: u32) -> u32 {
+        let (free, _) = self.platform.heap();
+        let left = free.saturating_sub(self.kept);
+        let most = (left.saturating_add(held) / 4).max(SEGMENTS);
+        left.min(most.saturating_sub(held))
     }
 
     fn due(&self) -> Option<Instant> {
@@ -237,10 +248,4 @@ impl<P: Platform> Device<P> {
             None => {}
         }
     }
-}
-
-/// Bytes of the heap that segments may take.
-fn room<P: Platform>(platform: &P, kept: u32) -> u32 {
-    let (free, _) = platform.heap();
-    free.saturating_sub(kept)
 }
