@@ -95,7 +95,9 @@ impl News {
             | Status::Config(_)
             | Status::Wifi(_)
             | Status::Address { .. }
-            | Status::AccessPoint(_) => return None,
+            | Status::AccessPoint(_)
+            | Status::Trial(_)
+            | Status::Admin { .. } => return None,
         })
     }
 
