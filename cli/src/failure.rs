@@ -6,6 +6,7 @@
 mod command;
 mod device;
 mod loader;
+mod reconfigure;
 mod supply;
 
 use std::{error::Error, fmt::Write as _, process::ExitCode};

@@ -18,8 +18,9 @@ use espbroker_flasher::{
 };
 use espbroker_node::status::BridgeReason;
 
+pub(crate) use bridges::connect_bridges;
 pub(crate) use plan::image_region;
-pub(crate) use watch::{follow, measured};
+pub(crate) use watch::{QUESTION, follow, measured};
 pub(crate) use write::{Checked, program, write_config};
 
 use crate::{
@@ -41,7 +42,7 @@ use crate::{
     start_up::{Expected, Running, bridge_words},
     supply, wizard,
 };
-use bridges::{Bridges, quoted};
+use bridges::Bridges;
 use plan::Plan;
 
 /// Why a set-up ends before it is done, apart from the errors of its stages.
@@ -162,7 +163,7 @@ impl Setup<'_> {
         let target = test::target(&self.answers, &running, &written.config);
         let mut passed = self.test(&target)?;
         let bridges = self.bridges(console, &running, &written.config)?;
-        passed.checks.extend(bridges.connected().map(|name| format!("bridge `{name}` is connected")));
+        passed.checks.extend(bridges.sentences());
         let report = self.report(&written, &running, &target, passed);
         self.print(&report)?;
         let failed = bridges.failed();
@@ -179,6 +180,7 @@ impl Setup<'_> {
     fn write(&self, session: &mut Session<'_>, firmware: Option<Firmware>) -> Result<Written, Failure> {
         let narrator = &self.narrator;
         let info = device::identify(session, narrator)?;
+        self.device.must_have(info.mac)?;
         let firmware = match firmware {
             Some(firmware) => firmware,
             None => supply::newest(preflight::machine(&info), &self.given.trust, self.screen)?
@@ -237,12 +239,7 @@ impl Setup<'_> {
     ) -> Result<Bridges, Failure> {
         let mut bridges = Bridges::new(config, running);
         bridges.wait(&mut console, &self.narrator)?;
-        if bridges.undecided().next().is_some() {
-            self.screen.warning(format!(
-                "not known yet whether these bridges connect: {}; `espbroker monitor` shows what becomes of them",
-                quoted(bridges.undecided())
-            ));
-        }
+        bridges.warn_of_undecided(self.screen);
         Ok(bridges)
     }
 

@@ -25,16 +25,18 @@
 //! relays, [`discovery`] lets the device be found.
 //! Losing the network goes back to the join; the broker and its retained messages stay.
 //!
-//! Left out so far: cluster, and changing the config over the network.
+//! Left out so far: cluster.
 #![no_std]
 
 extern crate alloc;
 
 mod access;
 pub mod access_point;
+mod admin;
 mod console;
 pub mod discovery;
 mod heap;
+mod improv;
 pub mod interface;
 mod keeper;
 pub mod listeners;
@@ -48,6 +50,7 @@ pub mod status;
 mod store;
 #[cfg(test)]
 mod test_flash;
+mod trial;
 pub mod wifi;
 
 pub use interface::{

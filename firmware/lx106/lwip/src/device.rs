@@ -4,8 +4,8 @@ use alloc::collections::VecDeque;
 
 use embedded_storage::nor_flash::NorFlash;
 use espbroker_node::{
-    BootInfo, BridgeId, ConnectionId, Input, Instant, Level, Node, Output, PinMode, RadioCommand, StationEvent,
-    status::Mode,
+    BootInfo, BridgeId, ConnectionId, Input, Instant, Level, Node, Output, PinMode, RadioCommand,
+    StationEvent, status::Mode,
 };
 
 use crate::{
@@ -34,7 +34,7 @@ pub trait Platform {
     /// Bytes of heap that are free now, and the fewest that ever were.
     fn heap(&self) -> (u32, u32);
     /// Writes to the serial port.
-    fn print(&mut self, text: &str);
+    fn print(&mut self, bytes: &[u8]);
     /// Tells the radio; its answers come through [`Device::station`] and [`Device::access_point_up`].
     fn radio(&mut self, command: RadioCommand);
     /// Starts the chip again.
@@ -215,7 +215,8 @@ impl<P: Platform> Device<P> {
 
     fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Console(text) => self.platform.print(&text),
+            Output::Console(text) => self.platform.print(text.as_bytes()),
+            Output::ConsoleBytes(bytes) => self.platform.print(&bytes),
             Output::Radio(command) => self.platform.radio(command),
             Output::Listen { service, port } => {
                 NETWORK.use_it().stop_listening(service);
