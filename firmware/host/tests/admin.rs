@@ -263,12 +263,10 @@ fn a_hundred_changes_of_a_bridge_drop_no_client_and_leak_nothing() {
     device.bridge_connects();
     let stop = Arc::new(AtomicBool::new(false));
     let talking = talk(device.address, Arc::clone(&stop));
-    let (mut first, mut slowest) = (0, Duration::ZERO);
+    let mut first = 0;
     for turn in 1..=100_u32 {
         let user = if turn % 2 == 0 { "anna" } else { "bert" };
-        let started = Clock::now();
         let accepted = device.write(&bridged(remote.address, user, "right"));
-        slowest = slowest.max(started.elapsed());
         let sequence = turn + 1;
         assert_eq!(accepted, Reply::Accepted { sequence, effect: Effect::AtOnce });
         assert_eq!(device.outcome(), Trial::Kept { sequence });
@@ -276,8 +274,6 @@ fn a_hundred_changes_of_a_bridge_drop_no_client_and_leak_nothing() {
             first = device.free();
         }
     }
-    assert!(slowest < Duration::from_millis(500), "applied after {slowest:?}");
-    println!("state, write and its acceptance, slowest of 100: {slowest:?}");
     let last = device.free();
     assert!(last.abs_diff(first) < 500, "{first} bytes were free, and {last} are");
     stop.store(true, Ordering::Release);
