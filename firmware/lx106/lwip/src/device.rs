@@ -179,11 +179,13 @@ impl<P: Platform> Device<P> {
         [self.node.poll_at(), network.openings.poll_at()].into_iter().flatten().min()
     }
 
-    /// Tells the node what is left of the heap, if that has changed. What lwIP holds for the moment counts as left: it gets
-    /// no more than there is, and a fan-out must not look like a lack of memory that ends it.
+    /// Tells the node what is left of the heap, if that has changed. What lwIP holds for the moment counts as left, as a
+    /// fan-out must not look like a lack of memory that ends it; less and less of it the nearer the floor is, which stays
+    /// where it is.
     fn tell_heap(&mut self) {
         let (free, lowest) = self.platform.heap();
-        let heap = (free.saturating_add(NETWORK.use_it().held()), lowest);
+        let credit = NETWORK.use_it().held().min(free.saturating_sub(self.kept));
+        let heap = (free.saturating_add(credit), lowest);
         if heap != self.heap {
             self.heap = heap;
             self.feed(Input::Heap { free: heap.0, lowest: heap.1 });
