@@ -10,6 +10,7 @@ use espbroker_node::{
 
 use crate::{
     callbacks::NETWORK,
+    datagrams::{self, DATAGRAMS, Datagram},
     openings::{self, Opened},
     sockets::{self, News},
 };
@@ -67,6 +68,7 @@ impl<P: Platform> Device<P> {
         let node = Node::boot(flash, info);
         let mut device =
             Self { node, platform, answers: VecDeque::new(), unflushed: None, kept, heap: (0, 0) };
+        DATAGRAMS.use_it().open();
         device.obey();
         device
     }
@@ -83,11 +85,15 @@ impl<P: Platform> Device<P> {
 
     /// An event of the station's radio.
     pub fn station(&mut self, event: StationEvent) {
+        if let StationEvent::Address { ip } = event {
+            datagrams::join(ip);
+        }
         self.feed(Input::Station(event));
     }
 
     /// The access point is open.
     pub fn access_point_up(&mut self, ip: core::net::IpAddr) {
+        datagrams::join(ip);
         self.feed(Input::AccessPointUp { ip });
     }
 
@@ -116,6 +122,11 @@ impl<P: Platform> Device<P> {
             self.tell_heap();
         }
         self.carry_news();
+        let spare = room(&self.platform, self.kept);
+        let datagram = DATAGRAMS.use_it().take(spare);
+        if let Some(Datagram { channel, from, bytes }) = datagram {
+            self.feed(Input::Datagram { channel, from, bytes: &bytes });
+        }
         if self.node.poll_at().is_some_and(|due| due <= self.platform.now()) {
             self.tell_heap();
             self.feed(Input::Tick);
@@ -173,7 +184,7 @@ impl<P: Platform> Device<P> {
 
     fn due(&self) -> Option<Instant> {
         let network = NETWORK.use_it();
-        if network.has_news() {
+        if network.has_news() || DATAGRAMS.use_it().has_news() {
             return Some(self.platform.now());
         }
         [self.node.poll_at(), network.openings.poll_at()].into_iter().flatten().min()
@@ -243,8 +254,7 @@ impl<P: Platform> Device<P> {
             Output::Close { connection } => NETWORK.use_it().close(connection),
             Output::Open { bridge, host, port } => self.open(bridge, &host, port),
             Output::Abandon { bridge } => NETWORK.use_it().openings.abandon(bridge),
-            // Nothing is asked over UDP either: see the crate's documentation.
-            Output::Datagram { .. } => {}
+            Output::Datagram { channel, to, bytes } => datagrams::send(channel, to, &bytes),
             Output::Pin { gpio, mode } => self.platform.pin(gpio, mode),
             Output::Restart => self.platform.restart(),
         }

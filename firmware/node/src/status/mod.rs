@@ -12,7 +12,7 @@ use core::net::IpAddr;
 use espbroker_admin::console;
 use espbroker_broker::BridgeState;
 use espbroker_config::image::Target;
-use espbroker_plug::State;
+pub use espbroker_plug::State;
 
 use self::line::{Fields, hex};
 pub use self::{
