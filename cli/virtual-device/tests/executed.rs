@@ -1,6 +1,6 @@
 //! The firmware that the virtual device executes, met as clients and people meet it. Each test boots it once or twice,
 //! half a second of the chip's time each.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on ends here")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};

@@ -257,7 +257,7 @@ mod tests {
         device.write(register::MORE_ADDRESS, DRAM.end - 1, &mut memory, NOW);
         device.write(register::MORE_LENGTH, 2, &mut memory, NOW);
         assert_eq!(order(&mut device, &mut memory, &[2]), Refusal::Span.result());
-        device.write(register::LENGTH, NEWS_HEAD as u32, &mut memory, NOW);
+        device.write(register::LENGTH, 16, &mut memory, NOW);
         assert_eq!(command(&mut device, &mut memory, Command::News), Refusal::Room.result());
         device.write(register::COMMAND, 99, &mut memory, NOW);
         assert_eq!(device.read(register::RESULT, NOW), Refusal::Unknown.result());

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use crate::nor::Nor;
 
-/// Words of a page.
-const PAGE: usize = 1024;
+/// Bytes of a page, and words.
+const PAGE_BYTES: u32 = 4096;
+const PAGE: usize = PAGE_BYTES as usize / 4;
 /// Pages of the window's megabyte.
 const PAGES: usize = 256;
 
@@ -43,8 +44,8 @@ impl Window {
     pub(crate) fn read(&mut self, offset: u32, nor: &Nor) {
         let Some(start) = self.shown else { return };
         let page = (offset / 4) as usize / PAGE;
-        let first = start.wrapping_add(offset & !(4 * PAGE as u32 - 1));
-        let mut bytes = [0; 4 * PAGE];
+        let first = start.wrapping_add(offset & !(PAGE_BYTES - 1));
+        let mut bytes = [0; PAGE_BYTES as usize];
         // The cache waits for a flash that is busy; here the array is read as it is.
         nor.read(first, &mut bytes, Duration::MAX);
         let mut words = Box::new([0; PAGE]);

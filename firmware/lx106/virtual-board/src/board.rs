@@ -12,7 +12,7 @@ use crate::{clock, crash, device::Device, flash::Flash, memory, outside, registe
 const HEAP_FLOOR: u32 = 8_000;
 
 /// What the chip's network stack takes and costs, see `espbroker-lwip`: the broker must behave as it does there.
-const NETWORK: Network = Network { window: 256, in_flight: 3_000, segment: 270 };
+const NETWORK: Network = Network { window: 256, in_flight: 16_384, segment: 60 };
 
 unsafe extern "C" {
     safe fn abort() -> !;
