@@ -15,3 +15,5 @@
 pub mod division;
 #[cfg(all(target_arch = "xtensa", feature = "qemu"))]
 pub mod qemu;
+#[cfg(feature = "reserve")]
+pub mod reserve;
