@@ -141,7 +141,7 @@ fn connect(client_id: &str) -> Packet<'_> {
 }
 
 /// A client over WebSocket, as a phone's page is one.
-pub(super) struct WebSocketClient(WebSocket<TcpStream>);
+pub(crate) struct WebSocketClient(WebSocket<TcpStream>);
 
 impl WebSocketClient {
     /// Connects and logs in.
@@ -149,7 +149,7 @@ impl WebSocketClient {
     /// # Errors
     ///
     /// When the device refuses.
-    pub(super) fn open(port: u16) -> Result<Self, Failure> {
+    pub(crate) fn open(port: u16) -> Result<Self, Failure> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let uri: Uri = format!("ws://127.0.0.1:{port}/mqtt").parse()?;

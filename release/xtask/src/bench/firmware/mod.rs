@@ -11,7 +11,8 @@ mod routing;
 use clap::Args;
 use espbroker_config::model::{Anonymous, Bridge, BridgeTopic, Config, Direction, Wifi};
 
-use self::clients::{Home, WebSocketClient};
+use self::clients::Home;
+pub(crate) use self::clients::WebSocketClient;
 use super::{
     load::Broker,
     table::{Table, grouped},
