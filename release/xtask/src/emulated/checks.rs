@@ -3,7 +3,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::{board::Program, clients, memory, power};
+use super::{board::Program, clients, memory, power, scripts};
 use crate::process::{Failure, Tally};
 
 /// What to check.
@@ -24,6 +24,8 @@ pub(crate) struct Arguments {
 enum Part {
     /// mosquitto, paho-mqtt, MQTT.js and rumqttc with the board
     Clients,
+    /// The packet scripts of the broker's tests
+    Scripts,
     /// Refuse each allocation
     Memory,
     /// Cut the power in each operation of the flash
@@ -79,6 +81,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         if arguments.parts.is_empty() || arguments.parts.contains(part) {
             match part {
                 Part::Clients => clients::run(&program, &mut tally)?,
+                Part::Scripts => scripts::run(&program, extent, &mut tally)?,
                 Part::Memory => memory::run(&program, extent, &mut tally)?,
                 Part::Power => power::run(&program, extent, &mut tally)?,
             }

@@ -156,8 +156,9 @@ fn packet(body: &str) -> String {
 
 /// Bytes from their digits.
 fn hex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes().chunks(2);
+    let (digits, []) = text.as_bytes().as_chunks::<2>() else { return None };
     digits
+        .iter()
         .map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()))
         .collect()
 }

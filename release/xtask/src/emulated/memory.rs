@@ -205,7 +205,9 @@ impl Found {
             "{count} allocations, {runs} runs, {failed} refused: {served} runs unharmed, {refused} clients refused"
         );
         if ends.is_empty() && stuck.is_empty() {
-            return Ok(told);
+            let kinds: Vec<String> =
+                refusals.iter().map(|(why, at)| format!("\n{:>17}{} times: {why}", "", at.len())).collect();
+            return Ok(told + &kinds.concat());
         }
         let places: Vec<String> = ends
             .iter()
