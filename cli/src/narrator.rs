@@ -81,6 +81,16 @@ impl Narrator {
         }
     }
 
+    /// Prints a warning about the device.
+    pub(crate) fn warning(&self, text: &str) {
+        self.above(|screen| screen.warning(text));
+    }
+
+    /// Prints a line about the device that shows with `-v`.
+    pub(crate) fn detail(&self, text: &str) {
+        self.above(|screen| screen.detail(text));
+    }
+
     /// Prints something above the step.
     pub(crate) fn above(&self, print: impl FnOnce(Screen)) {
         match self.step.borrow().as_ref() {
@@ -105,10 +115,10 @@ impl Narrator {
             Event::Stage(stage) => self.doing(stage_words(stage)),
             Event::Progress(progress) => self.progress(u64::from(progress.done), u64::from(progress.total)),
             Event::Retry { attempt, attempts, reason, .. } => {
-                self.above(|screen| screen.detail(format!("attempt {attempt} of {attempts}: {reason}")));
+                self.detail(&format!("attempt {attempt} of {attempts}: {reason}"));
             }
-            Event::Warning(warning) => self.above(|screen| screen.warning(warning_words(&warning))),
-            Event::Diagnosed(diagnosis) => self.above(|screen| screen.warning(diagnosis.to_string())),
+            Event::Warning(warning) => self.warning(&warning_words(&warning)),
+            Event::Diagnosed(diagnosis) => self.warning(&diagnosis.to_string()),
             Event::WaitingForDownloadMode { waited } => self.doing(&format!(
                 "waiting for the loader ({} s): hold GPIO0 to GND and power-cycle the device",
                 waited.as_secs()

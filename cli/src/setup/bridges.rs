@@ -19,7 +19,7 @@ const DECIDED_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What the bridges of a config have come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Bridges {
+pub(crate) struct Bridges {
     /// By name, what the device said last; nothing decisive yet is [`BridgeReport::Connecting`].
     last: BTreeMap<String, BridgeReport>,
 }
@@ -92,7 +92,7 @@ impl Bridges {
             };
             quiet = Duration::ZERO;
             let Ok(Some(status)) = Status::parse(&line) else { continue };
-            narrator.above(|screen| screen.detail(line.trim()));
+            narrator.detail(line.trim());
             self.observe(&status);
             narrator.doing(&self.waiting_words());
         }
