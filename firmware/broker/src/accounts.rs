@@ -20,7 +20,7 @@ impl<A: Access> Broker<A> {
         let Self { connections, access: old, .. } = self;
         let mut gone: Vec<ConnectionId> = Vec::new();
         for connection in connections.iter_mut().filter(|connection| connection.is_client()) {
-            if let Some(session) = connection.session.as_deref_mut()
+            if let Some(session) = connection.session.as_mut()
                 && heir(session.user, old, &access, anonymous).is_none()
             {
                 session.durability = Durability::Clean;
@@ -35,11 +35,13 @@ impl<A: Access> Broker<A> {
         self.settings.anonymous = anonymous;
         let Self { connections, away, access, .. } = self;
         for connection in connections.iter_mut().filter(|connection| connection.is_client()) {
-            if let Some(session) = connection.session.as_deref_mut() {
+            if let Some(session) = connection.session.as_mut() {
                 adopt(session, &old, access, anonymous);
             }
         }
-        away.retain_mut(|session| adopt(session, &old, access, anonymous));
+        away.retain_mut(|connection| {
+            connection.session.as_mut().is_some_and(|session| adopt(session, &old, access, anonymous))
+        });
         self.pump(now);
     }
 }

@@ -65,6 +65,7 @@ mod fan_out;
 mod log_in_guard;
 mod message;
 mod outbox;
+mod packed;
 mod permission;
 mod plain;
 mod pump;

@@ -30,8 +30,7 @@ impl<A: Access> Broker<A> {
             return self.close(id, CloseReason::NoMemory, now);
         }
         let Self { settings, connections, retained, counters, access, room, .. } = self;
-        let Some(session) = connections.get_mut(id).and_then(|connection| connection.session.as_deref_mut())
-        else {
+        let Some(session) = connections.get_mut(id).and_then(|connection| connection.session.as_mut()) else {
             return;
         };
         let mut codes = Vec::with_capacity(count);
@@ -66,7 +65,7 @@ impl<A: Access> Broker<A> {
     pub(crate) fn unsubscribe(&mut self, id: ConnectionId, unsubscribe: &Unsubscribe<'_>, now: Instant) {
         let Self { connections, room, .. } = self;
         let connection = connections.get_mut(id);
-        if let Some(session) = connection.and_then(|connection| connection.session.as_deref_mut()) {
+        if let Some(session) = connection.and_then(|connection| connection.session.as_mut()) {
             for filter in unsubscribe.filters.iter() {
                 session.subscriptions.remove(filter);
                 if let Some(traffic) = session.traffic.as_deref_mut() {

@@ -30,6 +30,8 @@ pub struct Node<F> {
     found: Vec<Status>,
     console: Console,
     outputs: VecDeque<Output>,
+    /// Lines of the status that were put out, while it is asked for.
+    listed: Option<usize>,
     /// Keeps retained messages in flash; `None` before there are any, and when the flash cannot be read.
     keeper: Option<Keeper>,
 }
@@ -53,6 +55,7 @@ impl<F: NorFlash> Node<F> {
             found: Vec::new(),
             console: Console::default(),
             outputs: VecDeque::new(),
+            listed: None,
             keeper: None,
         };
         // Ends whatever the boot ROM has left on the line at its own baud rate.
@@ -109,7 +112,30 @@ impl<F: NorFlash> Node<F> {
 
     /// What to do next; `None` until something else is handled.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        if let Some(output) = self.outputs.pop_front() {
+            return Some(output);
+        }
+        // Their places would be held for ever, and more of them for every long list.
+        self.outputs = VecDeque::new();
+        if let Some(line) = self.list() {
+            return Some(line);
+        }
+        match &mut self.stage {
+            Stage::Run(online) => online.server.poll_output(),
+            Stage::Measure(_) | Stage::Load => None,
+        }
+    }
+
+    /// The next line of the status, if it was asked for; one by one, as all of them take some kilobytes.
+    fn list(&mut self) -> Option<Output> {
+        let listed = self.listed?;
+        let status = match (self.found.get(listed), &self.stage) {
+            (Some(status), _) => Some(status.clone()),
+            (None, Stage::Run(online)) => online.statuses().nth(listed - self.found.len()),
+            (None, Stage::Measure(_) | Stage::Load) => None,
+        };
+        self.listed = status.is_some().then_some(listed + 1);
+        status.map(|status| Output::Console(status.to_line()))
     }
 
     /// When to feed [`Input::Tick`]; `None` when only an event can change anything. A time in the past, which start-up
@@ -169,14 +195,12 @@ impl<F: NorFlash> Node<F> {
     }
 
     fn answer(&mut self, request: Request) {
+        // What was asked for before comes before.
+        while let Some(line) = self.list() {
+            self.outputs.push_back(line);
+        }
         match request {
-            Request::Status => {
-                let online = match &self.stage {
-                    Stage::Run(online) => online.statuses(),
-                    Stage::Measure(_) | Stage::Load => Vec::new(),
-                };
-                self.found.iter().chain(&online).for_each(|status| say(&mut self.outputs, status));
-            }
+            Request::Status => self.listed = Some(0),
             Request::Restart => {
                 self.finish();
                 self.outputs.push_back(Output::Restart);
@@ -189,6 +213,8 @@ impl<F: NorFlash> Node<F> {
 
     fn note(&mut self, status: Status) {
         say(&mut self.outputs, &status);
+        // There are two or three of them, for ever.
+        self.found.reserve_exact(1);
         self.found.push(status);
     }
 

@@ -115,19 +115,16 @@ impl Online {
     }
 
     /// The whole state, in the order in which it came about.
-    pub(crate) fn statuses(&self) -> Vec<Status> {
-        let mut statuses = Vec::new();
-        if let Some(station) = &self.station {
-            statuses.push(Status::Wifi(station.last_report().clone()));
-            statuses.extend(station.address().map(|ip| Status::Address { ip, source: self.address_source }));
-        }
-        if self.access_point.is_up() {
-            statuses.push(self.access_point.status());
-        }
-        statuses.extend(self.server.statuses());
-        statuses.push(self.heap.status(&self.server.broker));
-        statuses.extend(self.ready.map(|mode| Status::Ready { mode }));
-        statuses
+    pub(crate) fn statuses(&self) -> impl Iterator<Item = Status> {
+        let station = self.station.as_ref().into_iter().flat_map(|station| {
+            let address = station.address().map(|ip| Status::Address { ip, source: self.address_source });
+            core::iter::once(Status::Wifi(station.last_report().clone())).chain(address)
+        });
+        station
+            .chain(self.access_point.is_up().then(|| self.access_point.status()))
+            .chain(self.server.statuses())
+            .chain(core::iter::once_with(|| self.heap.status(&self.server.broker)))
+            .chain(self.ready.map(|mode| Status::Ready { mode }))
     }
 
     fn follow_station(&mut self, steps: Vec<StationOutput>, now: Instant, outputs: &mut VecDeque<Output>) {

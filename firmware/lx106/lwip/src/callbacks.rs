@@ -89,11 +89,16 @@ pub(crate) extern "C" fn sent(argument: *mut c_void, _: *mut Pcb, length: u16) -
     ERR_OK
 }
 
-/// Half a second has gone by: a write that found no memory is tried again.
+/// Half a second has gone by. A write that found no memory is tried again.
 pub(crate) extern "C" fn polled(argument: *mut c_void, _: *mut Pcb) -> Err {
     let mut network = NETWORK.use_it();
-    if let Some(connection) = connection(argument).and_then(|id| network.connection(id)) {
-        connection.flush();
+    let waits = connection(argument).and_then(|id| network.connection(id)).is_some_and(|connection| {
+        connection.push_time();
+        connection.can_send()
+    });
+    drop(network);
+    if waits {
+        wake();
     }
     ERR_OK
 }
