@@ -168,6 +168,9 @@ impl Journal {
         let mut journal = Self { path: path.to_owned(), paper: Box::new(file), length, waiting: Vec::new() };
         if length == 0 {
             journal.add(Record::Journal { format: FORMAT })?;
+            // So that a new name lasts through a power cut too; where a folder cannot be synced, the system does it later.
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let _ = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
         }
         Ok((journal, records))
     }

@@ -107,6 +107,7 @@ impl Board {
 
 /// Columns of a port's name.
 const PORT_WIDTH: usize = 16;
+const PLAIN: &str = "{prefix}   {wide_msg}";
 const SPINNER: &str = "{prefix} {spinner:.cyan} {wide_msg}";
 const BAR: &str = "{prefix} {spinner:.cyan} {bar:20.cyan/dim} {percent:>3}%  {wide_msg}";
 
@@ -216,7 +217,7 @@ impl PortLane {
     }
 
     fn plain(&self, text: &str) {
-        self.bar.set_style(style(SPINNER));
+        self.bar.set_style(style(PLAIN));
         self.bar.set_message(text.to_owned());
         self.bar.tick();
     }
@@ -236,6 +237,7 @@ impl PortLane {
     /// The line goes away with its port.
     pub(super) fn close(&self) {
         self.bar.finish_and_clear();
+        self.board.bars.remove(&self.bar);
     }
 
     fn label(&self) -> String {

@@ -286,6 +286,9 @@ impl Batch<'_> {
             while workers.values().any(|worker| !worker.is_finished()) {
                 if cancel.is_cancelled() && !told {
                     told = true;
+                    if self.ledger().running() == 0 {
+                        continue;
+                    }
                     self.board.above(|screen| {
                         screen.line(
                             "Stopping: what is being written is finished first. Ctrl-C again leaves at once.",
@@ -320,7 +323,11 @@ impl Batch<'_> {
         if let Some(path) = &self.given.report {
             labels::write(path, &ledger)
                 .map_err(|source| BatchError::Report { path: path.clone(), source })?;
-            self.screen.line(format!("Labels of {} devices are in `{}`.", ledger.done(), path.display()));
+            self.screen.line(format!(
+                "Labels of finished devices ({}) are in `{}`.",
+                ledger.done(),
+                path.display()
+            ));
         }
         worked?;
         if let Some(error) = lock(&self.journal_error).take() {

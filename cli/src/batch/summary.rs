@@ -113,6 +113,7 @@ impl<'a> RowReport<'a> {
                 format!("mqtt://{host}:{}{earlier}", self.mqtt_port.unwrap_or_default())
             }
             (_, _, Some(why)) => why.to_owned(),
+            _ if self.mac.is_some() => "not connected".to_owned(),
             _ => self.device.clone(),
         };
         format!("  {:>4}  {:9} {:20} {:17}  {what}", self.row, self.state, self.name, mac)
@@ -146,7 +147,10 @@ impl<'a> Summary<'a> {
         for (problems, words) in [(self.refused, "left as it is"), (self.unanswered, "no answer")] {
             for Problem { port, mac, why, .. } in problems {
                 let who = mac.as_deref().map_or_else(String::new, |mac| format!("{mac} on "));
-                let _ = writeln!(text, "     -  {words}: {who}{port}: {why}");
+                // Most messages name the port themselves.
+                let place =
+                    if why.contains(port.as_str()) { String::new() } else { format!("{who}{port}: ") };
+                let _ = writeln!(text, "     -  {words}: {place}{why}");
             }
         }
         let _ = write!(

@@ -61,10 +61,13 @@ pub(super) fn serve(batch: &Batch<'_>, port: &Port) {
         if let Some(mac) = met {
             match next_one(batch, port, &lane, mac) {
                 Next::Same => continue,
+                // Whoever is silent may still be the one that failed, so what was said of it stays.
                 Next::Other => expected = Told::No,
-                Next::Plugged => expected = Told::Yes,
+                Next::Plugged => {
+                    expected = Told::Yes;
+                    lane.idle("connect the next one");
+                }
             }
-            lane.idle("connect the next one");
             met = None;
         }
         let is_expected = expected == Told::Yes;
@@ -363,7 +366,9 @@ impl Batch<'_> {
         }
         let (why, hint) = (failure.sentence(), failure.hint().map(str::to_owned));
         let _ = self.write_down(Record::Unanswered { at: now(), port: port.to_owned(), why: why.clone() });
-        self.board.bad(&format!("{port}: {why}"), hint.as_deref());
+        // Most messages name the port themselves.
+        let text = if why.contains(port) { why.clone() } else { format!("{port}: {why}") };
+        self.board.bad(&text, hint.as_deref());
         let problem = Problem { port: port.to_owned(), mac: None, why, hint };
         self.problems().unanswered.push(problem);
     }
