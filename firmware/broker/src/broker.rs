@@ -14,6 +14,7 @@ use crate::{
     event::{BridgeId, CloseReason, ConnectionId, Input, Output, Transport},
     log_in_guard::LogInGuard,
     outbox::{Outbox, Sent},
+    own::Own,
     permission::Wish,
     plain::Plain,
     retained::Retained,
@@ -21,6 +22,7 @@ use crate::{
     routing::Origin,
     session::{Durability, Session},
     settings::{SPARE_CONNECTIONS, Settings},
+    shared::Shared,
     system::System,
     table::Table,
     time::Instant,
@@ -40,6 +42,7 @@ pub struct Broker<A> {
         reason = "an end of a connection must not take memory, so each session stays where it is"
     )]
     pub(crate) away: Vec<Box<Connection>>,
+    pub(crate) shared: Shared,
     pub(crate) retained: Retained,
     pub(crate) outbox: Outbox,
     pub(crate) counters: Counters,
@@ -47,6 +50,8 @@ pub struct Broker<A> {
     pub(crate) log_in_guard: LogInGuard,
     pub(crate) system: System,
     pub(crate) bridges: Bridges,
+    /// While the device itself listens.
+    pub(crate) own: Option<Box<Own>>,
     /// Where the next round over all connections begins.
     pub(crate) turn: usize,
     /// Number of the next client identifier that the broker itself assigns.
@@ -60,6 +65,7 @@ impl<A: Access> Broker<A> {
             connections: Table::with_capacity(usize::from(settings.clients) + SPARE_CONNECTIONS),
             // One more while a client takes over its own session.
             away: Vec::with_capacity(usize::from(settings.sessions) + 1),
+            shared: Shared::default(),
             retained: Retained::default(),
             outbox: Outbox::new(&settings),
             counters: Counters::default(),
@@ -67,6 +73,7 @@ impl<A: Access> Broker<A> {
             log_in_guard: LogInGuard::new(),
             system: System::default(),
             bridges: Bridges::new(settings.seed),
+            own: None,
             turn: 0,
             next_client: 0,
             settings,
@@ -176,9 +183,11 @@ impl<A: Access> Broker<A> {
             + self.connections.memory()
             + self.away.capacity() * size_of::<Box<Connection>>()
             + self.away.iter().map(|connection| connection.memory()).sum::<usize>()
+            + self.shared.memory()
             + self.retained.memory()
             + self.outbox.memory()
             + self.bridges.memory()
+            + self.own.as_deref().map_or(0, Own::memory)
     }
 
     pub(crate) fn find(&mut self, id: ConnectionId) -> Option<&mut Connection> {
@@ -359,8 +368,12 @@ impl<A: Access> Broker<A> {
                 .is_some_and(|topic| topic.is_reserved() && !session.is_own_state(topic.as_str()));
         }
         let will = connection.will.take();
-        if let Some(session) = session.filter(|session| session.durability == Durability::Persistent) {
-            self.park(connection, session);
+        if let Some(session) = session {
+            if session.durability == Durability::Clean {
+                self.shared.release_all(&session);
+            } else {
+                self.park(connection, session);
+            }
             // The client that takes over claims it at once, so that no other need be forgotten for it.
             if reason != CloseReason::TakenOver {
                 self.forget_sessions();
@@ -395,7 +408,9 @@ impl<A: Access> Broker<A> {
     /// Forgets the sessions that are one too many.
     pub(crate) fn forget_sessions(&mut self) {
         while self.away.len() > usize::from(self.settings.sessions) {
-            self.away.remove(0);
+            if let Some(session) = &self.away.remove(0).session {
+                self.shared.release_all(session);
+            }
             increment(&mut self.counters.sessions_forgotten);
         }
     }

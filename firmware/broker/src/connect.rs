@@ -48,7 +48,7 @@ impl<A: Access> Broker<A> {
             return self.refuse(id, ConnectReturnCode::ServerUnavailable, now);
         }
         let durability = if connect.clean_session { Durability::Clean } else { Durability::Persistent };
-        let parked = self.claim(&client_id, user).filter(|_| durability == Durability::Persistent);
+        let parked = self.claim(&client_id, user, durability);
         let session_present = parked.is_some();
         let mut session = parked.unwrap_or_else(|| Session::new(&client_id, durability));
         session.user = user;
@@ -80,9 +80,14 @@ impl<A: Access> Broker<A> {
 
     /// Takes the session that waits for this client, if there is one. It is gone, too, when it belongs to another
     /// user: what waits in it was not meant for this one.
-    fn claim(&mut self, client_id: &str, user: Option<UserId>) -> Option<Session> {
+    fn claim(&mut self, client_id: &str, user: Option<UserId>, durability: Durability) -> Option<Session> {
         let index = self.away_of(client_id)?;
-        self.away.remove(index).session.filter(|session| session.user == user)
+        let session = self.away.remove(index).session?;
+        if session.user == user && durability == Durability::Persistent {
+            return Some(session);
+        }
+        self.shared.release_all(&session);
+        None
     }
 
     /// Where among those away the session of this client is.

@@ -352,7 +352,8 @@ impl Outbox {
             connection.progress = now.into();
             self.in_flight -= bytes;
         }
-        if self.calls(now) { Sent::Calls } else { Sent::Done }
+        // What is due is done when the caller says that it is.
+        if self.backlog || self.spoken != 0 { Sent::Calls } else { Sent::Done }
     }
 
     /// Is there more to do, after what happened at `now`, than that itself.

@@ -153,7 +153,12 @@ impl<A: Access> Broker<A> {
         if passage == Passage::Ends {
             return Ok(());
         }
-        let Self { connections, away, retained, settings, counters, room, outbox, access, .. } = self;
+        let Self {
+            connections, away, shared, retained, settings, counters, room, outbox, access, own, ..
+        } = self;
+        if let Some(own) = own.as_deref_mut() {
+            own.hear(topic, payload, counters);
+        }
         let mut passed_on = false;
         let mut draft = Draft { content, made: None };
         if retain == Retain::Retained {
@@ -169,7 +174,7 @@ impl<A: Access> Broker<A> {
             }
         }
         let mut scratch = Scratch::default();
-        let hashed = HashedTopic::new(topic, &mut scratch);
+        let hashed = HashedTopic::new(topic, &mut scratch, shared);
         let mut first = 0;
         loop {
             let draft = &mut draft;

@@ -135,7 +135,7 @@ impl<A: Access> Broker<A> {
         }
         self.schedule_system(now);
         let sessions = self.connections.iter().filter_map(|connection| connection.session.as_ref());
-        let is_wanted = sessions.into_iter().any(|session| session.subscriptions.want_system());
+        let is_wanted = sessions.into_iter().any(|session| session.subscriptions.want_system(&self.shared));
         if !is_wanted && !self.bridges.want_system() {
             return;
         }
@@ -210,7 +210,7 @@ impl<A: Access> Broker<A> {
             uptime: now.0.saturating_sub(started.0) / 1000,
             connected: self.clients(),
             away: self.away.len(),
-            subscriptions: sessions.map(|session| session.subscriptions.totals().0).sum(),
+            subscriptions: sessions.map(|session| session.subscriptions.totals(&self.shared).0).sum(),
             retained: self.retained.count(),
             retained_bytes: self.retained.bytes(),
             unsaved: self.retained.unsaved(),

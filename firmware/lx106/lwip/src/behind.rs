@@ -3,7 +3,7 @@
 //! One list for all connections: most have nothing here most of the time, and a list of its own for each would take
 //! more than what is in it. It holds no memory while it is empty.
 
-use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use espbroker_node::{Bytes, ConnectionId};
 
@@ -11,11 +11,11 @@ use espbroker_node::{Bytes, ConnectionId};
 const GROWTH: usize = 8;
 
 /// In the order in which they came.
-pub(crate) struct Behind(VecDeque<(ConnectionId, Bytes)>);
+pub(crate) struct Behind(Vec<(ConnectionId, Bytes)>);
 
 impl Behind {
     pub(crate) const fn new() -> Self {
-        Self(VecDeque::new())
+        Self(Vec::new())
     }
 
     /// Adds bytes of a connection; `false` when there is no memory for that.
@@ -23,7 +23,7 @@ impl Behind {
         if self.0.len() == self.0.capacity() && self.0.try_reserve_exact(GROWTH).is_err() {
             return false;
         }
-        self.0.push_back((id, bytes));
+        self.0.push((id, bytes));
         true
     }
 
@@ -35,7 +35,7 @@ impl Behind {
     /// Takes the first bytes of a connection, and tells whether there are more.
     pub(crate) fn next(&mut self, id: ConnectionId) -> (Option<Bytes>, bool) {
         let place = self.0.iter().position(|(of, _)| *of == id);
-        let bytes = place.and_then(|place| self.0.remove(place)).map(|(_, bytes)| bytes);
+        let bytes = place.map(|place| self.0.remove(place).1);
         self.release();
         (bytes, self.0.iter().any(|(of, _)| *of == id))
     }
@@ -48,7 +48,7 @@ impl Behind {
 
     fn release(&mut self) {
         if self.0.is_empty() {
-            self.0 = VecDeque::new();
+            self.0 = Vec::new();
         }
     }
 }

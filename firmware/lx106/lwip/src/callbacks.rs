@@ -80,11 +80,9 @@ pub(crate) extern "C" fn received(argument: *mut c_void, _: *mut Pcb, pbuf: *mut
 
 /// The peer has acknowledged bytes.
 pub(crate) extern "C" fn sent(argument: *mut c_void, _: *mut Pcb, length: u16) -> Err {
-    let mut network = NETWORK.use_it();
-    if let Some(connection) = connection(argument).and_then(|id| network.connection(id)) {
-        connection.push_acknowledged(length);
+    if let Some(id) = connection(argument) {
+        NETWORK.use_it().acknowledged(id, length);
     }
-    drop(network);
     wake();
     ERR_OK
 }
@@ -105,11 +103,9 @@ pub(crate) extern "C" fn polled(argument: *mut c_void, _: *mut Pcb) -> Err {
 
 /// lwIP has ended a connection and freed its side: reset by the peer, timed out, or sacrificed for memory.
 pub(crate) extern "C" fn failed(argument: *mut c_void, _: Err) {
-    let mut network = NETWORK.use_it();
-    if let Some(connection) = connection(argument).and_then(|id| network.connection(id)) {
-        connection.push_gone();
+    if let Some(id) = connection(argument) {
+        NETWORK.use_it().gone(id);
     }
-    drop(network);
     wake();
 }
 

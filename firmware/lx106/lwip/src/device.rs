@@ -4,7 +4,8 @@ use alloc::collections::VecDeque;
 
 use embedded_storage::nor_flash::NorFlash;
 use espbroker_node::{
-    BootInfo, BridgeId, ConnectionId, Input, Instant, Node, Output, RadioCommand, StationEvent, status::Mode,
+    BootInfo, BridgeId, ConnectionId, Input, Instant, Level, Node, Output, PinMode, RadioCommand, StationEvent,
+    status::Mode,
 };
 
 use crate::{
@@ -17,6 +18,9 @@ use crate::{
 const PIECE: usize = 2048;
 /// Bytes above the floor of the heap that stay free for frames that come in.
 const MARGIN: u32 = 256;
+/// Bytes of the heap that segments may take where there is little of it: those of ten short messages. Where there is
+/// more, they may take a quarter.
+const SEGMENTS: u32 = 2_000;
 /// Clients let in before the rest of the device has its turn.
 const ACCEPTS: usize = 4;
 
@@ -35,6 +39,11 @@ pub trait Platform {
     fn radio(&mut self, command: RadioCommand);
     /// Starts the chip again.
     fn restart(&mut self);
+    /// Makes a pin what it is to be; levels of those under watch come through [`Device::pin`]. A board without pins does
+    /// nothing.
+    fn pin(&mut self, gpio: u8, mode: PinMode) {
+        let _ = (gpio, mode);
+    }
 }
 
 /// The whole device over lwIP. There is one in a program: lwIP's callbacks know of no other.
@@ -82,6 +91,11 @@ impl<P: Platform> Device<P> {
         self.feed(Input::AccessPointUp { ip });
     }
 
+    /// The level of a pin, as [`Input::Pin`] says.
+    pub fn pin(&mut self, gpio: u8, level: Level) {
+        self.feed(Input::Pin { gpio, level });
+    }
+
     /// Carries in what lwIP's callbacks have noted, and what the time brings; returns when to call again at the latest,
     /// unless a callback or an event of the board comes before.
     pub fn turn(&mut self) -> Option<Instant> {
@@ -106,8 +120,7 @@ impl<P: Platform> Device<P> {
             self.tell_heap();
             self.feed(Input::Tick);
         }
-        let Self { platform, kept, .. } = self;
-        NETWORK.use_it().flush_all(|| room(platform, *kept));
+        NETWORK.use_it().flush_all(|held| self.room(held));
         self.due()
     }
 
@@ -145,8 +158,17 @@ impl<P: Platform> Device<P> {
 
     /// Gives lwIP what waits for it of a connection, if the heap has room.
     fn flush(&self, connection: ConnectionId) {
-        let room = room(&self.platform, self.kept);
-        NETWORK.use_it().flush(connection, room);
+        let mut network = NETWORK.use_it();
+        let room = self.room(network.held());
+        network.flush(connection, room);
+    }
+
+    /// Bytes of the heap that segments may take, beside those that they hold.
+    fn room(&self, held: u32) -> u32 {
+        let (free, _) = self.platform.heap();
+        let left = free.saturating_sub(self.kept);
+        let most = (left.saturating_add(held) / 4).max(SEGMENTS);
+        left.min(most.saturating_sub(held))
     }
 
     fn due(&self) -> Option<Instant> {
@@ -220,6 +242,7 @@ impl<P: Platform> Device<P> {
             Output::Abandon { bridge } => NETWORK.use_it().openings.abandon(bridge),
             // Nothing is asked over UDP either: see the crate's documentation.
             Output::Datagram { .. } => {}
+            Output::Pin { gpio, mode } => self.platform.pin(gpio, mode),
             Output::Restart => self.platform.restart(),
         }
     }
@@ -236,10 +259,4 @@ impl<P: Platform> Device<P> {
             None => {}
         }
     }
-}
-
-/// Bytes of the heap that segments may take.
-fn room<P: Platform>(platform: &P, kept: u32) -> u32 {
-    let (free, _) = platform.heap();
-    free.saturating_sub(kept)
 }

@@ -37,6 +37,8 @@ pub(crate) struct Sockets {
     behind: Behind,
     /// The place in the table that is the first to get memory the next time.
     turn: usize,
+    /// Bytes of the heap that lwIP holds for what the peers have not acknowledged.
+    held: u32,
     listeners: [Option<*mut Pcb>; 2],
     /// Clients that the device has not heard of.
     arrived: VecDeque<(ConnectionId, Service)>,
@@ -66,6 +68,7 @@ impl Sockets {
             connections: Table::new(),
             behind: Behind::new(),
             turn: 0,
+            held: 0,
             listeners: [None; 2],
             arrived: VecDeque::new(),
             openings: Openings::new(),
@@ -147,8 +150,27 @@ impl Sockets {
     }
 
     /// Bytes of the heap that lwIP holds for what the peers have not acknowledged.
-    pub(crate) fn held(&self) -> u32 {
-        self.connections.iter().map(Connection::held).sum()
+    pub(crate) const fn held(&self) -> u32 {
+        self.held
+    }
+
+    /// Notes something that changes what lwIP holds for a connection.
+    fn change(&mut self, id: ConnectionId, note: impl FnOnce(&mut Connection, &mut Behind)) {
+        if let Some(connection) = self.connections.get(id) {
+            let before = connection.held();
+            note(connection, &mut self.behind);
+            self.held = self.held.saturating_sub(before) + connection.held();
+        }
+    }
+
+    /// Notes what a peer has acknowledged.
+    pub(crate) fn acknowledged(&mut self, id: ConnectionId, length: u16) {
+        self.change(id, |connection, _| connection.push_acknowledged(length));
+    }
+
+    /// Notes that lwIP has freed its side of a connection.
+    pub(crate) fn gone(&mut self, id: ConnectionId) {
+        self.change(id, |connection, _| connection.push_gone());
     }
 
     /// Whether [`Self::news`] would have anything.
@@ -160,13 +182,12 @@ impl Sockets {
 
     /// Lets bytes wait for lwIP.
     pub(crate) fn push(&mut self, id: ConnectionId, bytes: Bytes) {
-        let Self { connections, behind, .. } = self;
-        if let Some(connection) = connections.get(id)
-            && !connection.push(bytes, behind)
-        {
-            // What cannot be sent whole must not be sent in part.
-            connection.reset();
-        }
+        self.change(id, |connection, behind| {
+            if !connection.push(bytes, behind) {
+                // What cannot be sent whole must not be sent in part.
+                connection.reset();
+            }
+        });
     }
 
     /// Gives lwIP what it may hold of a connection; `false` when so many bytes of `room` in the heap are too few.
@@ -181,38 +202,39 @@ impl Sockets {
         if cost > room && !(may_begin && busy(connections) < BUSY_ALWAYS) {
             return false;
         }
-        if let Some(connection) = connections.get(id) {
-            connection.flush(behind);
-        }
+        self.change(id, Connection::flush);
         true
     }
 
-    /// Gives lwIP what it may hold of every connection, as far as there is `room` in the heap. Begins with the first that
-    /// there was none for the last time.
-    pub(crate) fn flush_all(&mut self, room: impl Fn() -> u32) {
+    /// Gives lwIP what it may hold of every connection, as far as there is `room` in the heap beside what it holds. Begins
+    /// with the first that there was none for the last time.
+    pub(crate) fn flush_all(&mut self, room: impl Fn(u32) -> u32) {
         let count = self.connections.len();
         let first = self.turn.min(count);
         let mut refused = None;
         for place in (first..count).chain(0..first) {
             let waiting = self.connections.at(place).filter(|connection| connection.can_send());
             if let Some(id) = waiting.map(|connection| connection.id)
-                && !self.flush(id, room())
+                && !self.flush(id, room(self.held))
             {
                 refused = refused.or(Some(place));
             }
         }
         if let Some(place) = refused {
             self.turn = place;
-            self.connections
-                .iter_mut()
-                .filter(|connection| connection.is_silent())
-                .for_each(Connection::reset);
+            for place in 0..count {
+                let silent = self.connections.at(place).filter(|connection| connection.is_silent());
+                if let Some(id) = silent.map(|connection| connection.id) {
+                    self.change(id, |connection, _| connection.reset());
+                }
+            }
         }
     }
 
     /// Sends what lwIP takes at once, and closes.
     pub(crate) fn close(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.remove(id) {
+            self.held = self.held.saturating_sub(connection.held());
             connection.close(&mut self.behind);
         }
         self.arrived.retain(|(arrived, _)| *arrived != id);

@@ -92,8 +92,4 @@ impl Table {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Connection> {
         self.blocks.iter().flat_map(|block| block.iter().flatten())
     }
-
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Connection> {
-        self.blocks.iter_mut().flat_map(|block| block.iter_mut().flatten())
-    }
 }
