@@ -268,6 +268,20 @@ impl LoaderPlan {
         Ok(Self { options, stub, rates })
     }
 
+    /// The same way, stopped by something else.
+    pub(crate) fn stopped_by(&self, cancel: Cancel) -> Self {
+        let mut plan = self.clone();
+        plan.options.cancel = cancel;
+        plan
+    }
+
+    /// The same way, tried once: where there may be no device.
+    pub(crate) fn once(&self, cancel: Cancel) -> Self {
+        let mut plan = self.stopped_by(cancel);
+        plan.options.attempts = 1;
+        plan
+    }
+
     /// The rate at which most bytes will travel, if all goes well.
     pub(crate) fn expected_baud(&self) -> u32 {
         let ladder = if self.stub.is_some() { self.rates.ladder(None) } else { Vec::new() };

@@ -3,7 +3,7 @@
 //! `arguments` are parsed once and handed to one function for each command; results go to stdout, everything else to
 //! the [`screen`], and a [`failure::Failure`] becomes the message and the exit code. Where things are:
 //!
-//! - `setup/`: the main job, stage by stage; `commands/`: the others
+//! - `setup/`: the main job, stage by stage; `batch/`: the same on many ports at once; `commands/`: the others
 //! - `answers`, `wizard`, `settings/`, `credentials`, `profiles`: what the user wants
 //! - `device`, `adapters`, `preflight`, `image_file`, `simulation`: what it is done to
 //! - `supply/`: where images come from, and who vouches for them
@@ -15,6 +15,7 @@
 mod adapters;
 mod answers;
 mod arguments;
+mod batch;
 mod check;
 mod commands;
 mod credentials;
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
 fn run(command: &Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::Setup(given) => setup::run(given, context.screen, &context.cancel),
+        Command::Batch(given) => commands::batch::run(given, context),
         Command::Ports(given) => commands::ports::run(given, context),
         Command::Info(given) => commands::info::run(given, context),
         Command::Monitor(given) => commands::monitor::run(given, context),

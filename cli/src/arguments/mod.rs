@@ -3,6 +3,7 @@
 //! No flag takes a secret: passwords come from a prompt, a file or standard input, because other users of a
 //! computer can read a program's arguments.
 
+mod batch;
 mod broker;
 mod device;
 mod devices;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub(crate) use batch::BatchArguments;
 pub(crate) use broker::BrokerArguments;
 pub(crate) use device::{DeviceArguments, LoaderArguments, Reset, StubChoice};
 pub(crate) use devices::{
@@ -64,6 +66,15 @@ pub(crate) struct OutputArguments {
 pub(crate) enum Command {
     /// Flash, configure and test a broker, from a blank board to a working login
     Setup(Box<SetupArguments>),
+    /// Set up many devices on many ports at once, from a fleet file
+    ///
+    /// Each row of the fleet is a device: one with a certain MAC address, the one at a certain USB socket, or the next
+    /// that is connected. A journal knows what is done, so that the same command goes on wherever it was stopped. One
+    /// device that fails stops no other.
+    ///
+    /// Exit code 0: every row is done. 1: some are not. 2: it could not run. 130: stopped with Ctrl-C, once to finish
+    /// what is being written, twice to leave at once.
+    Batch(Box<BatchArguments>),
     /// List serial ports and say which of them look like an ESP8266
     Ports(PortsArguments),
     /// Show chip, MAC address, flash and firmware of a connected device

@@ -108,7 +108,12 @@ fn write(given: &ConfigWriteArguments, context: &Context) -> Result<(), Failure>
         }
         agree_to_lose(occupancy.newer_settings().into_iter().collect(), given.yes, context.screen)?;
         let written = write_config(&mut session, &occupancy, &config, narrator)?;
-        let expected = Expected { image: None, config: Some(written), station: config.wifi.is_some() };
+        let expected = Expected {
+            mac: Some(info.mac),
+            image: None,
+            config: Some(written),
+            station: config.wifi.is_some(),
+        };
         let port = given.device.port.as_deref().filter(|port| is_path(port));
         let mut learnt =
             Learnt { mac: info.mac, config: &config, version: None, port, login: None, seen: None };

@@ -1,6 +1,7 @@
 //! The commands beside `setup`: each takes its arguments, does one thing and prints one result.
 
 pub(crate) mod backup;
+pub(crate) mod batch;
 pub(crate) mod broker;
 pub(crate) mod config;
 pub(crate) mod devices;

@@ -38,7 +38,7 @@ pub(super) fn run(
     }
     let mut console = session.into_console();
     match result {
-        Ok(Written::Config(after, expected)) => finish(job, &mut console, *after, expected, narrator),
+        Ok(Written::Config(after, expected)) => finish(&mut console, *after, expected, narrator),
         Ok(Written::Nothing(done)) => {
             // Else it would stay in its loader. What cannot be reset, its user has brought there.
             let _ = console.reset(BootLog::Skip);
@@ -78,19 +78,19 @@ fn write(
     job.work.keep(who.mac, &record.config, &after, job.context)?;
     let written = write_config(session, &occupancy, &after, narrator)?;
     report.sequence = Some(written.1);
-    let expected = Expected { image: None, config: Some(written), station: after.wifi.is_some() };
+    let expected =
+        Expected { mac: Some(info.mac), image: None, config: Some(written), station: after.wifi.is_some() };
     Ok(Written::Config(Box::new(after), expected))
 }
 
 fn finish(
-    job: &Job<'_>,
     console: &mut Console<'_>,
     after: espbroker_config::model::Config,
     expected: Expected,
     narrator: &Narrator,
 ) -> Result<Done, Failure> {
     let running = follow(console, expected, narrator)?;
-    let checks = connect_bridges(console, &after, &running, narrator, job.context.screen)?;
+    let checks = connect_bridges(console, &after, &running, narrator)?;
     let (seen, version) = (Some(running.seen()), running.version.clone());
     Ok(Done { outcome: Outcome::Written, after, seen, version, checks })
 }

@@ -42,6 +42,8 @@ pub(crate) trait Keyring {
     fn load(&self, mac: &str) -> Result<Option<Secret<String>>, KeyringError>;
     /// Forgets it; it need not be there.
     fn remove(&self, mac: &str) -> Result<(), KeyringError>;
+    /// Gives a secret that the user has put there under this name, if there is one.
+    fn named(&self, name: &str) -> Result<Option<Secret<String>>, KeyringError>;
 }
 
 /// The keyring of this session, if there is one.
@@ -70,18 +72,28 @@ struct SecretTool {
 }
 
 impl SecretTool {
+    fn look_up(&self, attribute: [&str; 2]) -> Result<Option<Secret<String>>, KeyringError> {
+        // Not found is 1 without a word.
+        match self.run("lookup", &[], attribute, "")? {
+            (true, secret, _) => Ok(Some(secret)),
+            (false, _, complaint) if complaint.is_empty() => Ok(None),
+            (false, _, complaint) => Err(KeyringError::Failed(complaint)),
+        }
+    }
+
     /// Runs it to its end; gives what it printed, and whether it said that all went well.
     fn run(
         &self,
         verb: &str,
         flags: &[&str],
-        mac: &str,
+        attribute: [&str; 2],
         input: &str,
     ) -> Result<(bool, Secret<String>, String), KeyringError> {
         let mut child = Command::new(&self.program)
             .arg(verb)
             .args(flags)
-            .args(["service", "espbroker", "device", mac])
+            .args(["service", "espbroker"])
+            .args(attribute)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -124,7 +136,7 @@ fn wait(child: &mut Child) -> Result<bool, KeyringError> {
 impl Keyring for SecretTool {
     fn save(&self, mac: &str, secret: &Secret<String>) -> Result<(), KeyringError> {
         let label = format!("--label=espbroker device {mac}");
-        let (succeeded, _, complaint) = self.run("store", &[&label], mac, secret.expose())?;
+        let (succeeded, _, complaint) = self.run("store", &[&label], ["device", mac], secret.expose())?;
         // A keyring that is locked may say nothing, and keep nothing.
         match (succeeded, self.load(mac)?) {
             (true, Some(kept)) if kept == *secret => Ok(()),
@@ -133,16 +145,15 @@ impl Keyring for SecretTool {
     }
 
     fn load(&self, mac: &str) -> Result<Option<Secret<String>>, KeyringError> {
-        // Not found is 1 without a word.
-        match self.run("lookup", &[], mac, "")? {
-            (true, secret, _) => Ok(Some(secret)),
-            (false, _, complaint) if complaint.is_empty() => Ok(None),
-            (false, _, complaint) => Err(KeyringError::Failed(complaint)),
-        }
+        self.look_up(["device", mac])
+    }
+
+    fn named(&self, name: &str) -> Result<Option<Secret<String>>, KeyringError> {
+        self.look_up(["name", name])
     }
 
     fn remove(&self, mac: &str) -> Result<(), KeyringError> {
-        match self.run("clear", &[], mac, "")? {
+        match self.run("clear", &[], ["device", mac], "")? {
             (false, _, complaint) if !complaint.is_empty() => Err(KeyringError::Failed(complaint)),
             _ => Ok(()),
         }

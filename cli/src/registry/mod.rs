@@ -15,7 +15,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use keyring::{Keyring, system_keyring};
+pub(crate) use keyring::{Keyring, KeyringError, system_keyring};
 pub(crate) use learn::{Learnt, Seen, forget, keep_next_key, learn, note_found};
 pub(crate) use locate::{Networks, is_called, locate, mac, only_called};
 pub(crate) use store::{RegistryError, Store};

@@ -36,6 +36,11 @@ impl Keyring for Native {
         }
     }
 
+    /// The entry `espbroker` with this name as its account.
+    fn named(&self, name: &str) -> Result<Option<Secret<String>>, KeyringError> {
+        self.load(name)
+    }
+
     fn remove(&self, mac: &str) -> Result<(), KeyringError> {
         match entry(mac)?.delete_credential() {
             Ok(()) | Err(Error::NoEntry) => Ok(()),

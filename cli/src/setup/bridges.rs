@@ -15,14 +15,14 @@ use super::{
     SetupError,
     watch::{Patience, QUESTION, QUIET, SLICE},
 };
-use crate::{failure::Failure, narrator::Narrator, screen::Screen, start_up::Running};
+use crate::{failure::Failure, narrator::Narrator, start_up::Running};
 
 /// How long all bridges together may take: a name, a connection and an answer, and once more after a pause.
 const DECIDED_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What the bridges of a config have come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Bridges {
+pub(crate) struct Bridges {
     /// By name, what the device said last; nothing decisive yet is [`BridgeReport::Connecting`].
     last: BTreeMap<String, BridgeReport>,
 }
@@ -95,7 +95,7 @@ impl Bridges {
             };
             quiet = Duration::ZERO;
             let Ok(Some(status)) = Status::parse(&line) else { continue };
-            narrator.above(|screen| screen.detail(line.trim()));
+            narrator.detail(line.trim());
             self.observe(&status);
             narrator.doing(&self.waiting_words());
         }
@@ -113,9 +113,9 @@ impl Bridges {
     }
 
     /// Says which bridges may still connect or fail.
-    pub(super) fn warn_of_undecided(&self, screen: Screen) {
+    pub(super) fn warn_of_undecided(&self, narrator: &Narrator) {
         if self.undecided().next().is_some() {
-            screen.warning(format!(
+            narrator.warning(&format!(
                 "not known yet whether these bridges connect: {}; `espbroker monitor` shows what becomes of them",
                 quoted(self.undecided())
             ));
@@ -137,11 +137,10 @@ pub(crate) fn connect_bridges(
     config: &model::Config,
     running: &Running,
     narrator: &Narrator,
-    screen: Screen,
 ) -> Result<Vec<String>, Failure> {
     let mut bridges = Bridges::new(config, running);
     bridges.wait(console, narrator)?;
-    bridges.warn_of_undecided(screen);
+    bridges.warn_of_undecided(narrator);
     let failed = bridges.failed();
     if !failed.is_empty() {
         return Err(SetupError::NotBridged { failed }.into());

@@ -83,7 +83,7 @@ pub(crate) fn follow(
         };
         quiet = Duration::ZERO;
         let Ok(Some(status)) = Status::parse(&line) else { continue };
-        narrator.above(|screen| screen.detail(line.trim()));
+        narrator.detail(line.trim());
         if !spoken {
             spoken = true;
             patience = Patience::new(READY_TIMEOUT);

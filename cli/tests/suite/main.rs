@@ -11,6 +11,7 @@
     reason = "a panic is how a test fails, also in what tests share"
 )]
 
+mod batch;
 mod broker;
 mod commands;
 mod common;
