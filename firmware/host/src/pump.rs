@@ -204,6 +204,8 @@ impl Pump {
             Output::Open { bridge, host, port } => self.outside.open(bridge, host, port, self.now()),
             Output::Abandon { bridge } => self.outside.abandon(bridge),
             Output::Datagram { channel, to, bytes } => self.outside.send_datagram(channel, to, &bytes),
+            // There are none; a status line tells what a relay does.
+            Output::Pin { .. } => {}
             Output::Restart => self.restart = Restart::Wanted,
         }
     }

@@ -7,6 +7,7 @@ use espbroker_config::{
     model::Config,
     slots::{self, Absence, Loaded, Slot},
 };
+use espbroker_plug::Pins;
 
 use crate::{
     Instant,
@@ -34,6 +35,8 @@ pub struct Node<F> {
     listed: Option<usize>,
     /// Keeps retained messages in flash; `None` before there are any, and when the flash cannot be read.
     keeper: Option<Keeper>,
+    /// Outputs that have kept their level over the restart.
+    kept: Pins,
 }
 
 enum Stage {
@@ -57,6 +60,7 @@ impl<F: NorFlash> Node<F> {
             outputs: VecDeque::new(),
             listed: None,
             keeper: None,
+            kept: Pins::default(),
         };
         // Ends whatever the boot ROM has left on the line at its own baud rate.
         node.print("\r\n");
@@ -71,7 +75,7 @@ impl<F: NorFlash> Node<F> {
         match (&mut self.stage, input) {
             (_, Input::Console(bytes)) => {
                 for request in bytes.iter().filter_map(|&byte| self.console.push(byte)).collect::<Vec<_>>() {
-                    self.answer(request);
+                    self.answer(request, now);
                     if request == Request::Restart {
                         break;
                     }
@@ -92,6 +96,7 @@ impl<F: NorFlash> Node<F> {
                         self.print("store: unreadable, retained messages are not kept over a restart\r\n");
                     }
                 }
+                online.start_plug(&config, &self.kept, now, &mut self.outputs);
                 self.stage = Stage::Run(Box::new(online));
                 self.handle(Input::Tick, now);
             }
@@ -105,6 +110,7 @@ impl<F: NorFlash> Node<F> {
                     }
                 }
             }
+            (Stage::Measure(_) | Stage::Load, Input::Pin { gpio, level }) => self.kept.note(gpio, level),
             // Nothing was asked of the radio or the network yet.
             (Stage::Measure(_) | Stage::Load, _) => {}
         }
@@ -199,7 +205,7 @@ impl<F: NorFlash> Node<F> {
         Config::new("espbroker")
     }
 
-    fn answer(&mut self, request: Request) {
+    fn answer(&mut self, request: Request, now: Instant) {
         // What was asked for before comes before.
         while let Some(line) = self.list() {
             self.outputs.push_back(line);
@@ -207,6 +213,9 @@ impl<F: NorFlash> Node<F> {
         match request {
             Request::Status => self.listed = Some(0),
             Request::Restart => {
+                if let Stage::Run(online) = &mut self.stage {
+                    online.leave(now, &mut self.outputs);
+                }
                 self.finish();
                 self.outputs.push_back(Output::Restart);
             }
