@@ -2,9 +2,9 @@
 //!
 //! On the real clock a thread keeps the chip going when nobody talks to it, so that its firmware serves clients and
 //! its boot log is on time. On the simulated clock time passes only inside the calls of a [`VirtualTransport`], by as
-//! much as they ask for: a 30 s write takes milliseconds, and the same calls always give the same result. Firmware
-//! always runs in real time, on threads and sockets; while it runs, a read on the simulated clock that finds nothing
-//! really waits, no longer than its time-out.
+//! much as they ask for: a 30 s write takes milliseconds, and the same calls always give the same result. Firmware has
+//! clients, whose time is real: while it runs, time also passes by itself, and a read on the simulated clock that finds
+//! nothing really waits, no longer than its time-out.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -39,7 +39,7 @@ pub enum Clock {
     /// The machine's own clock.
     #[default]
     Real,
-    /// The calls of the transport.
+    /// The calls of the transport, and while firmware runs, the machine's own clock too.
     Simulated,
 }
 

@@ -1,8 +1,7 @@
-//! Starts what the boot ROM jumped to: the real device code, if the image is ours and for this target.
+//! What is outside of the chip for firmware: networks and sockets, and, where it is not to be executed, its stand-in.
 //!
-//! Which code an image holds is told by its descriptor alone: the bytes around it are filler, and what runs is the
-//! [`Host`] that this program was built with. An image for another target, or without a descriptor, is code that
-//! this device cannot run, so it stays silent after the boot ROM's last line.
+//! With [`Firmware::Host`], an image whose descriptor names the virtual target is not executed: what runs is the [`Host`]
+//! that this program was built with. All other code is executed.
 
 use espbroker_config::flash_map::{IMAGE_MAX, SECTOR_SIZE};
 use espbroker_config::image::{self, Target};

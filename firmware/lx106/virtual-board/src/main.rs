@@ -10,7 +10,7 @@
 //!
 //! All as on the chip but for two things: the network stack and the radio are the computer's, behind a device of
 //! `espbroker-paravirtual`, so they take no memory here; and the clock stays at the 52 MHz that the boot ROM makes of a
-//! 26 MHz crystal, as the virtual chip has no PLL that could be corrected.
+//! 26 MHz crystal, as the virtual chip has no PLL that could be corrected. Left out: the pins of a plug.
 //!
 //! `unsafe` is in `board`, `clock`, `flash`, `memory` and `registers`.
 #![cfg_attr(target_arch = "xtensa", no_std, no_main)]
