@@ -5,12 +5,13 @@
 
 use std::{
     fs,
-    io::Write as _,
     path::{Path, PathBuf},
 };
 
 use espbroker_flasher::ports::UsbDevice;
 use serde::{Deserialize, Serialize};
+
+use crate::private_file;
 
 /// Version of the file; another one is ignored.
 const VERSION: u32 = 1;
@@ -83,11 +84,8 @@ impl Adapters {
     /// Replaces the file in one step, so that two runs at a time leave one of two whole files.
     fn save(&self, path: &Path) -> std::io::Result<()> {
         let folder = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(&serde_json::to_vec_pretty(self)?)?;
-        file.persist(path)?;
-        Ok(())
+        private_file::create_folder(folder)?;
+        private_file::replace(path, &serde_json::to_vec_pretty(self)?)
     }
 }
 

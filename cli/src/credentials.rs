@@ -1,14 +1,13 @@
 //! Generated passwords, password hashes, and the private file that a generated password is saved in.
 
 use std::{
-    fs, io,
-    io::Write as _,
+    io,
     path::{Path, PathBuf},
 };
 
 use espbroker_config::{model::PasswordHash, secret::Secret};
 
-use crate::settings::SettingsError;
+use crate::{private_file, settings::SettingsError};
 
 /// Iterations that mosquitto itself uses for `$7$`; each log-in on the chip costs this many rounds.
 const ITERATIONS: u32 = 101;
@@ -78,18 +77,16 @@ pub(crate) fn file_name(device: &str) -> String {
 ///
 /// When the folder or file cannot be written; an older file is then still whole.
 pub(crate) fn save(folder: &Path, device: &str, password: &Secret<String>) -> io::Result<PathBuf> {
-    fs::create_dir_all(folder)?;
+    private_file::create_folder(folder)?;
     let path = folder.join(file_name(device));
-    // A temporary file is created readable by its owner alone, and the rename is atomic.
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    writeln!(file, "{}", password.expose())?;
-    file.as_file().sync_all()?;
-    file.persist(&path)?;
+    private_file::replace(&path, format!("{}\n", password.expose()).as_bytes())?;
     Ok(path)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -25,6 +25,7 @@ mod hex;
 mod image_file;
 mod narrator;
 mod preflight;
+mod private_file;
 mod profiles;
 mod registry;
 mod report;

@@ -2,7 +2,6 @@
 
 use std::{
     fs, io,
-    io::Write as _,
     path::{Path, PathBuf},
 };
 
@@ -15,6 +14,7 @@ use crate::{
     arguments::{ExportCommand, ExportMosquittoArguments},
     export::{self, Export},
     failure::Failure,
+    private_file,
     settings::apply,
 };
 
@@ -113,7 +113,7 @@ fn write(folder: &Path, files: &[(&str, String)]) -> Result<Vec<PathBuf>, Export
         move |source| ExportError::Folder { path, source }
     };
     for folder in [folder, &folder.join(export::DATA)] {
-        create_private(folder).map_err(failed(folder))?;
+        private_file::create_folder(folder).map_err(failed(folder))?;
     }
     if files.iter().all(|(name, _)| *name != export::ACCESS_LIST) {
         match fs::remove_file(folder.join(export::ACCESS_LIST)) {
@@ -124,22 +124,8 @@ fn write(folder: &Path, files: &[(&str, String)]) -> Result<Vec<PathBuf>, Export
     let mut written = Vec::new();
     for (name, text) in files {
         let path = folder.join(name);
-        // A temporary file is created readable by its owner alone, and the rename is atomic.
-        let result = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.as_file().sync_all()?;
-            file.persist(&path).map_err(|error| error.error)
-        });
-        result.map_err(failed(&path))?;
+        private_file::replace(&path, text.as_bytes()).map_err(failed(&path))?;
         written.push(path);
     }
     Ok(written)
-}
-
-fn create_private(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }

@@ -17,7 +17,7 @@ pub(crate) mod selftest;
 pub(crate) mod simulate;
 pub(crate) mod verify;
 
-use std::{io::Write as _, path::Path};
+use std::path::Path;
 
 use espbroker_config::flash_map::{FlashMap, Region};
 use espbroker_flasher::{Cancel, DeviceInfo, Event, Session};
@@ -27,7 +27,7 @@ use crate::{
     device::{Device, LoaderPlan, identify},
     failure::Failure,
     narrator::Narrator,
-    preflight,
+    preflight, private_file,
     screen::Screen,
 };
 
@@ -89,11 +89,7 @@ pub(crate) fn region(name: Option<&str>) -> Result<Region, CommandError> {
 /// The operating system's; a file of this name is then as it was.
 pub(crate) fn save_private(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
     let failed = |source| CommandError::Save { path: path.display().to_string(), source };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-    file.persist_noclobber(path).map_err(|error| failed(error.error))?;
-    Ok(())
+    private_file::create(path, bytes).map_err(failed)
 }
 
 /// Refuses a path that is taken, before minutes are spent on reading.

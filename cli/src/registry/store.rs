@@ -2,14 +2,14 @@
 
 use std::{
     fs::{self, File},
-    io::{self, ErrorKind, Write as _},
-    path::{Path, PathBuf},
+    io::{self, ErrorKind},
+    path::PathBuf,
 };
 
 use serde::{Deserialize, Serialize};
 
 use super::{Entry, keyring::KeyringError};
-use crate::{credentials, screen::Screen};
+use crate::{credentials, private_file, screen::Screen};
 
 /// Newest format that this version knows.
 const FORMAT: u32 = 1;
@@ -112,7 +112,7 @@ impl Store {
         &self,
         change: impl FnOnce(&mut Vec<Entry>) -> Result<T, E>,
     ) -> Result<T, E> {
-        create_private(&self.folder).map_err(|source| self.failed(source))?;
+        private_file::create_folder(&self.folder).map_err(|source| self.failed(source))?;
         let _lock = self.lock()?;
         let mut contents = self.read()?;
         let before = contents.devices.clone();
@@ -192,31 +192,8 @@ impl Store {
     }
 
     fn write(&self, contents: &Contents) -> io::Result<()> {
-        // Readable by its owner alone from the beginning, and the rename is atomic.
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-        serde_json::to_writer_pretty(&mut file, contents)?;
-        file.write_all(b"\n")?;
-        file.as_file().sync_all()?;
-        file.persist(self.path())?;
-        sync_folder(&self.folder)
+        let mut text = serde_json::to_vec_pretty(contents)?;
+        text.push(b'\n');
+        private_file::replace(&self.path(), &text)
     }
-}
-
-/// Makes a rename last through a power cut.
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-fn create_private(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }

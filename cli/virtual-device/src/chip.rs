@@ -268,6 +268,7 @@ impl Chip {
     }
 
     /// Whether a client has the port open over the network.
+    #[cfg(unix)]
     pub(crate) const fn is_open(&self) -> bool {
         self.clients > 0
     }

@@ -20,7 +20,7 @@ impl<A: Access> Broker<A> {
         let Self { connections, access: old, .. } = self;
         let mut gone: Vec<ConnectionId> = Vec::new();
         for connection in connections.iter_mut().filter(|connection| connection.is_client()) {
-            if let Some(session) = connection.session.as_deref_mut()
+            if let Some(session) = connection.session.as_mut()
                 && heir(session.user, old, &access, anonymous).is_none()
             {
                 session.durability = Durability::Clean;
@@ -33,13 +33,21 @@ impl<A: Access> Broker<A> {
         }
         let old = core::mem::replace(&mut self.access, access);
         self.settings.anonymous = anonymous;
-        let Self { connections, away, access, .. } = self;
+        let Self { connections, away, access, shared, .. } = self;
         for connection in connections.iter_mut().filter(|connection| connection.is_client()) {
-            if let Some(session) = connection.session.as_deref_mut() {
+            if let Some(session) = connection.session.as_mut() {
                 adopt(session, &old, access, anonymous);
             }
         }
-        away.retain_mut(|session| adopt(session, &old, access, anonymous));
+        away.retain_mut(|connection| {
+            connection.session.as_mut().is_some_and(|session| {
+                let goes_on = adopt(session, &old, access, anonymous);
+                if !goes_on {
+                    shared.release_all(session);
+                }
+                goes_on
+            })
+        });
         self.pump(now);
     }
 }

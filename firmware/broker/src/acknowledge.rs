@@ -26,7 +26,7 @@ impl<A: Access> Broker<A> {
 
     /// PUBREL. Answered also when the message is not known, because the answer to an earlier one may be lost.
     pub(crate) fn pubrel(&mut self, id: ConnectionId, packet_id: PacketId, now: Instant) {
-        if let Some(session) = self.find(id).and_then(|connection| connection.session.as_deref_mut()) {
+        if let Some(session) = self.find(id).and_then(|connection| connection.session.as_mut()) {
             if let Some(traffic) = session.traffic.as_deref_mut() {
                 traffic.release(packet_id);
             }
@@ -36,7 +36,7 @@ impl<A: Access> Broker<A> {
     }
 
     fn acknowledged(&mut self, id: ConnectionId, acknowledge: impl FnOnce(&mut Traffic) -> bool) {
-        let session = self.find(id).and_then(|connection| connection.session.as_deref_mut());
+        let session = self.find(id).and_then(|connection| connection.session.as_mut());
         let Some(session) = session else { return };
         let known = session.traffic.as_deref_mut().is_some_and(acknowledge);
         let waits = !session.is_idle();

@@ -4,7 +4,7 @@
 //! with them, never ahead to what the remaining length announces, and is given back with the packet. A packet that is
 //! too long to be kept can be read over, which takes no memory at all, or no more than what must be known to answer it.
 
-use alloc::{borrow::Cow, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, vec::Vec};
 
 use espbroker_mqtt::{FixedHeader, Malformed, PacketId, QoS};
 
@@ -14,10 +14,14 @@ use crate::{
 };
 
 /// The beginning of a packet whose end has not arrived.
-pub(crate) struct Assembler {
-    buffer: Vec<u8>,
-    /// Bytes still to be read over.
-    skip: u32,
+pub(crate) enum Assembler {
+    /// None: the next byte begins a packet.
+    Idle,
+    /// So many bytes, at least one, are still to be read over.
+    Skip(u32),
+    /// What is there of it.
+    #[expect(clippy::box_collection, reason = "nearly all connections have none, and there are many")]
+    Collect(Box<Vec<u8>>),
 }
 
 /// What is to be done with a packet.
@@ -46,12 +50,12 @@ pub(crate) enum Assembled<'a> {
 
 impl Assembler {
     pub(crate) const fn new() -> Self {
-        Self { buffer: Vec::new(), skip: 0 }
+        Self::Idle
     }
 
     /// Does what arrives begin with a packet.
     pub(crate) const fn is_between_packets(&self) -> bool {
-        self.buffer.is_empty() && self.skip == 0
+        matches!(self, Self::Idle)
     }
 
     /// Takes the next packet from the collected bytes and the front of `input`.
@@ -63,8 +67,8 @@ impl Assembler {
         admit: impl Fn(FixedHeader) -> Result<Admission, CloseReason>,
         room: &mut Room,
     ) -> Result<Assembled<'a>, CloseReason> {
-        if self.skip > 0 {
-            return Ok(Assembled::Skipped { length: self.skip_over(input), first: false });
+        if let Self::Skip(left) = *self {
+            return Ok(Assembled::Skipped { length: self.skip_over(left, input), first: false });
         }
         let judge = |bytes: &[u8]| match FixedHeader::parse(bytes).map_err(CloseReason::Malformed)? {
             None => Ok(None),
@@ -75,7 +79,7 @@ impl Assembler {
                 Ok(Some((length, admission)))
             }
         };
-        if self.buffer.is_empty() {
+        if self.is_between_packets() {
             match judge(input)? {
                 Some((length, Admission::Take)) => {
                     if let Some((packet, rest)) = input.split_at_checked(length) {
@@ -88,16 +92,15 @@ impl Assembler {
             }
         }
         loop {
-            let known = match judge(&self.buffer)? {
+            let known = match judge(self.buffer())? {
                 Some((length, Admission::Skip)) => {
-                    let taken = self.buffer.len();
-                    self.buffer = Vec::new();
+                    let taken = self.take().len();
                     return Ok(self.begin_skip(length, taken, input));
                 }
-                Some((length, Admission::Identify { limit })) => match identity(&self.buffer) {
+                Some((length, Admission::Identify { limit })) => match identity(self.buffer()) {
                     Ok((packet_id, qos)) => {
-                        let taken = core::mem::take(&mut self.buffer).len();
-                        self.skip = u32::try_from(length.saturating_sub(taken)).unwrap_or(u32::MAX);
+                        let taken = self.take().len();
+                        self.skip(length.saturating_sub(taken));
                         return Ok(Assembled::Identified { length: taken, packet_id, qos });
                     }
                     Err(Unknown::Needs(length)) if length <= limit => Some(length),
@@ -107,12 +110,13 @@ impl Assembler {
                 Some((length, Admission::Take)) => Some(length),
                 None => None,
             };
-            if known == Some(self.buffer.len()) {
-                return Ok(Assembled::Packet(Cow::Owned(core::mem::take(&mut self.buffer))));
+            let collected = self.buffer().len();
+            if known == Some(collected) {
+                return Ok(Assembled::Packet(Cow::Owned(self.take())));
             }
             // Without a whole fixed header only the next byte is sure to belong to this packet.
-            let length = known.unwrap_or(self.buffer.len() + 1);
-            let missing = length.saturating_sub(self.buffer.len()).min(input.len());
+            let length = known.unwrap_or(collected + 1);
+            let missing = length.saturating_sub(collected).min(input.len());
             let Some((chunk, rest)) = input.split_at_checked(missing).filter(|_| missing > 0) else {
                 return Ok(Assembled::Nothing);
             };
@@ -124,35 +128,66 @@ impl Assembler {
     /// Begins to read over a packet of `length` bytes, of which `taken` are gone already.
     fn begin_skip<'a>(&mut self, length: usize, taken: usize, input: &mut &[u8]) -> Assembled<'a> {
         // No packet is longer than 2^28 bytes.
-        self.skip = u32::try_from(length.saturating_sub(taken)).unwrap_or(u32::MAX);
-        Assembled::Skipped { length: taken + self.skip_over(input), first: true }
+        let left = u32::try_from(length.saturating_sub(taken)).unwrap_or(u32::MAX);
+        Assembled::Skipped { length: taken + self.skip_over(left, input), first: true }
     }
 
-    fn skip_over(&mut self, input: &mut &[u8]) -> usize {
-        let length = usize::try_from(self.skip).unwrap_or(usize::MAX).min(input.len());
+    /// Reads over so many bytes, as far as they are there.
+    fn skip_over(&mut self, left: u32, input: &mut &[u8]) -> usize {
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        let length = left.min(input.len());
         *input = input.get(length..).unwrap_or_default();
-        self.skip = self.skip.saturating_sub(u32::try_from(length).unwrap_or(u32::MAX));
+        self.skip(left - length);
         length
+    }
+
+    /// Has so many bytes to read over.
+    fn skip(&mut self, left: usize) {
+        let left = u32::try_from(left).unwrap_or(u32::MAX);
+        *self = if left > 0 { Self::Skip(left) } else { Self::Idle };
+    }
+
+    /// What was collected.
+    fn buffer(&self) -> &[u8] {
+        if let Self::Collect(buffer) = self { buffer } else { &[] }
+    }
+
+    /// Takes what was collected.
+    fn take(&mut self) -> Vec<u8> {
+        match core::mem::replace(self, Self::Idle) {
+            Self::Collect(buffer) => *buffer,
+            Self::Idle | Self::Skip(_) => Vec::new(),
+        }
     }
 
     /// Appends `chunk` of a packet of at least `length` bytes.
     fn collect(&mut self, chunk: &[u8], length: usize, room: &mut Room) -> Result<(), CloseReason> {
-        let needed = self.buffer.len() + chunk.len();
-        if needed > self.buffer.capacity() {
+        let buffer = match self {
+            Self::Collect(buffer) => buffer,
+            Self::Idle | Self::Skip(_) => {
+                if !room.take(size_of::<Vec<u8>>(), Need::Service) {
+                    return Err(CloseReason::NoMemory);
+                }
+                *self = Self::Collect(Box::default());
+                return self.collect(chunk, length, room);
+            }
+        };
+        let needed = buffer.len() + chunk.len();
+        if needed > buffer.capacity() {
             // At most twice of what has arrived, so that the buffer is moved a few times only.
-            let capacity = needed.max((2 * self.buffer.capacity()).min(length.max(FixedHeader::LENGTH_MAX)));
+            let capacity = needed.max((2 * buffer.capacity()).min(length.max(FixedHeader::LENGTH_MAX)));
             if !room.take(capacity, Need::Service) {
                 return Err(CloseReason::NoMemory);
             }
-            self.buffer.reserve_exact(capacity - self.buffer.len());
+            buffer.reserve_exact(capacity - buffer.len());
         }
-        self.buffer.extend_from_slice(chunk);
+        buffer.extend_from_slice(chunk);
         Ok(())
     }
 
     /// Heap bytes in use.
-    pub(crate) const fn memory(&self) -> usize {
-        self.buffer.capacity()
+    pub(crate) fn memory(&self) -> usize {
+        if let Self::Collect(buffer) = self { size_of::<Vec<u8>>() + buffer.capacity() } else { 0 }
     }
 }
 
@@ -186,6 +221,9 @@ mod tests {
 
     use super::*;
 
+    /// What collecting takes beside the bytes.
+    const EMPTY: usize = size_of::<Vec<u8>>();
+
     fn any(_: FixedHeader) -> Result<Admission, CloseReason> {
         Ok(Admission::Take)
     }
@@ -200,7 +238,7 @@ mod tests {
         let mut input: &[u8] = b"\xc0\x00\x30\x04\x00\x01a";
         assert_eq!(next(&mut assembler, &mut input), Ok(Assembled::Packet(Cow::Borrowed(b"\xc0\x00"))));
         assert_eq!(next(&mut assembler, &mut input), Ok(Assembled::Nothing));
-        assert_eq!(assembler.memory(), 5);
+        assert_eq!(assembler.memory(), EMPTY + 5);
         let mut input: &[u8] = b"!\xc0";
         let packet = Assembled::Packet(Cow::Owned(b"\x30\x04\x00\x01a!".to_vec()));
         assert_eq!(next(&mut assembler, &mut input), Ok(packet));
@@ -216,7 +254,7 @@ mod tests {
             let mut input = piece;
             assert_eq!(next(&mut assembler, &mut input), Ok(Assembled::Nothing));
             sent += piece.len();
-            assert!(assembler.memory() <= 2 * sent);
+            assert!(assembler.memory() <= EMPTY + 2 * sent);
         }
     }
 
@@ -227,7 +265,7 @@ mod tests {
         let mut assembler = Assembler::new();
         for &byte in &packet[..1002] {
             assert_eq!(next(&mut assembler, &mut &[byte][..]), Ok(Assembled::Nothing));
-            assert!(assembler.memory() <= 1003);
+            assert!(assembler.memory() <= EMPTY + 1003);
         }
         let whole = Assembled::Packet(Cow::Owned(packet.clone()));
         assert_eq!(next(&mut assembler, &mut &packet[1002..]), Ok(whole));
@@ -258,7 +296,7 @@ mod tests {
                         Assembled::Nothing => {}
                         other => panic!("{other:?}"),
                     }
-                    assert!(assembler.memory() <= FixedHeader::LENGTH_MAX);
+                    assert!(assembler.memory() <= EMPTY + FixedHeader::LENGTH_MAX);
                 }
             }
             assert_eq!((skipped, begun, packets), (1003, 1, 1), "{piece}");
@@ -285,7 +323,7 @@ mod tests {
                         Assembled::Nothing => {}
                         other => panic!("{other:?}"),
                     }
-                    assert!(assembler.memory() <= 20);
+                    assert!(assembler.memory() <= EMPTY + 20);
                 }
             }
             assert_eq!((read, identities), (1003, 1), "{piece}");

@@ -14,6 +14,7 @@ use crate::{
     event::{BridgeId, CloseReason, ConnectionId, Input, Output, Transport},
     log_in_guard::LogInGuard,
     outbox::{Outbox, Sent},
+    own::Own,
     permission::Wish,
     plain::Plain,
     retained::Retained,
@@ -21,6 +22,7 @@ use crate::{
     routing::Origin,
     session::{Durability, Session},
     settings::{SPARE_CONNECTIONS, Settings},
+    shared::Shared,
     system::System,
     table::Table,
     time::Instant,
@@ -37,9 +39,10 @@ pub struct Broker<A> {
     /// Sessions of clients that are away, the longest first.
     #[expect(
         clippy::vec_box,
-        reason = "a session moves between a connection and this list without being copied"
+        reason = "an end of a connection must not take memory, so each session stays where it is"
     )]
-    pub(crate) away: Vec<Box<Session>>,
+    pub(crate) away: Vec<Box<Connection>>,
+    pub(crate) shared: Shared,
     pub(crate) retained: Retained,
     pub(crate) outbox: Outbox,
     pub(crate) counters: Counters,
@@ -47,6 +50,8 @@ pub struct Broker<A> {
     pub(crate) log_in_guard: LogInGuard,
     pub(crate) system: System,
     pub(crate) bridges: Bridges,
+    /// While the device itself listens.
+    pub(crate) own: Option<Box<Own>>,
     /// Where the next round over all connections begins.
     pub(crate) turn: usize,
     /// Number of the next client identifier that the broker itself assigns.
@@ -60,6 +65,7 @@ impl<A: Access> Broker<A> {
             connections: Table::with_capacity(usize::from(settings.clients) + SPARE_CONNECTIONS),
             // One more while a client takes over its own session.
             away: Vec::with_capacity(usize::from(settings.sessions) + 1),
+            shared: Shared::default(),
             retained: Retained::default(),
             outbox: Outbox::new(&settings),
             counters: Counters::default(),
@@ -67,6 +73,7 @@ impl<A: Access> Broker<A> {
             log_in_guard: LogInGuard::new(),
             system: System::default(),
             bridges: Bridges::new(settings.seed),
+            own: None,
             turn: 0,
             next_client: 0,
             settings,
@@ -174,11 +181,13 @@ impl<A: Access> Broker<A> {
     pub fn memory(&self) -> usize {
         size_of::<Self>()
             + self.connections.memory()
-            + self.away.capacity() * size_of::<Box<Session>>()
-            + self.away.iter().map(|session| session.memory()).sum::<usize>()
+            + self.away.capacity() * size_of::<Box<Connection>>()
+            + self.away.iter().map(|connection| connection.memory()).sum::<usize>()
+            + self.shared.memory()
             + self.retained.memory()
             + self.outbox.memory()
             + self.bridges.memory()
+            + self.own.as_deref().map_or(0, Own::memory)
     }
 
     pub(crate) fn find(&mut self, id: ConnectionId) -> Option<&mut Connection> {
@@ -197,7 +206,7 @@ impl<A: Access> Broker<A> {
             CloseReason::NoMemory
         } else {
             let connection = Connection::new(id, Peer::Client, transport, now);
-            if let Some((deadline, _)) = connection.deadline(self.outbox.stall_time()) {
+            if let Some((deadline, _)) = connection.deadline(self.outbox.stall_time(), now) {
                 self.outbox.wake_at(deadline);
             }
             return self.connections.push(connection);
@@ -207,7 +216,7 @@ impl<A: Access> Broker<A> {
     }
 
     fn received(&mut self, id: ConnectionId, bytes: &[u8], now: Instant) {
-        match self.find(id).map(|connection| connection.websocket.is_some()) {
+        match self.find(id).map(|connection| connection.is_websocket()) {
             Some(true) => self.unwrap(id, bytes, now),
             Some(false) => self.stream(id, bytes, now),
             None => {}
@@ -241,16 +250,16 @@ impl<A: Access> Broker<A> {
             };
             let role = Role::of(connection);
             let admit = |header| admit(header, role, packet_size);
-            match connection.assembler.next(&mut bytes, admit, room) {
+            match connection.assembler().next(&mut bytes, admit, room) {
                 Ok(Assembled::Packet(packet)) => {
-                    connection.heard = now;
+                    connection.heard = now.into();
                     add(&mut counters.bytes_received, packet.len());
                     self.packet(id, role, &packet, now);
                     // At once, so that what goes out does not depend on how the bytes were cut.
                     self.pump(now);
                 }
                 Ok(Assembled::Skipped { length, first }) => {
-                    connection.heard = now;
+                    connection.heard = now.into();
                     add(&mut counters.bytes_received, length);
                     if first {
                         increment(&mut counters.messages_too_long);
@@ -258,7 +267,7 @@ impl<A: Access> Broker<A> {
                     }
                 }
                 Ok(Assembled::Identified { length, packet_id, qos }) => {
-                    connection.heard = now;
+                    connection.heard = now.into();
                     add(&mut counters.bytes_received, length);
                     increment(&mut counters.messages_too_long);
                     // A PUBREL for it is answered like any other.
@@ -358,14 +367,19 @@ impl<A: Access> Broker<A> {
                 .topic()
                 .is_some_and(|topic| topic.is_reserved() && !session.is_own_state(topic.as_str()));
         }
-        if let Some(session) = session.filter(|session| session.durability == Durability::Persistent) {
-            self.park(session);
+        let will = connection.will.take();
+        if let Some(session) = session {
+            if session.durability == Durability::Clean {
+                self.shared.release_all(&session);
+            } else {
+                self.park(connection, session);
+            }
             // The client that takes over claims it at once, so that no other need be forgotten for it.
             if reason != CloseReason::TakenOver {
                 self.forget_sessions();
             }
         }
-        if let Some(will) = connection.will
+        if let Some(will) = will
             && let Some(topic) = will.topic()
             && reason != CloseReason::Disconnected
         {
@@ -382,18 +396,21 @@ impl<A: Access> Broker<A> {
     }
 
     /// Keeps the session of a client that has gone.
-    fn park(&mut self, mut session: Box<Session>) {
+    fn park(&mut self, mut connection: Box<Connection>, mut session: Session) {
         if let Some(traffic) = session.traffic.as_deref_mut() {
             traffic.park();
         }
         session.settle();
-        self.away.push(session);
+        connection.park(session);
+        self.away.push(connection);
     }
 
     /// Forgets the sessions that are one too many.
     pub(crate) fn forget_sessions(&mut self) {
         while self.away.len() > usize::from(self.settings.sessions) {
-            self.away.remove(0);
+            if let Some(session) = &self.away.remove(0).session {
+                self.shared.release_all(session);
+            }
             increment(&mut self.counters.sessions_forgotten);
         }
     }
@@ -402,7 +419,7 @@ impl<A: Access> Broker<A> {
     fn do_what_is_due(&mut self, now: Instant) {
         let stall = self.outbox.stall_time();
         let overdue = |connection: &Connection| {
-            let (deadline, reason) = connection.deadline(stall)?;
+            let (deadline, reason) = connection.deadline(stall, now)?;
             (deadline <= now).then_some((connection.id, reason))
         };
         loop {
@@ -416,7 +433,7 @@ impl<A: Access> Broker<A> {
         }
         self.publish_system(now);
         self.run_bridges(now);
-        let deadlines = self.connections.iter().filter_map(|connection| connection.deadline(stall));
+        let deadlines = self.connections.iter().filter_map(|connection| connection.deadline(stall, now));
         self.outbox.wake = deadlines
             .map(|(deadline, _)| deadline)
             .chain(self.system.due())

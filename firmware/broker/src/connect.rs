@@ -1,6 +1,6 @@
 //! CONNECT: who is let in, which session goes on, and the answer (MQTT 3.1.1 §3.1.4).
 
-use alloc::{boxed::Box, format};
+use alloc::{borrow::Cow, boxed::Box, format};
 
 use espbroker_mqtt::{Connack, Connect, ConnectReturnCode, Packet, Protocol};
 
@@ -14,6 +14,7 @@ use crate::{
     room::Need,
     session::{Durability, Session},
     settings::{Anonymous, CLIENT_ID_LENGTH},
+    subscriptions::Subscriptions,
     time::Instant,
 };
 
@@ -35,22 +36,21 @@ impl<A: Access> Broker<A> {
             return self.refuse(id, ConnectReturnCode::ServerUnavailable, now);
         }
         let will = connect.will.as_ref();
-        let bytes = size_of::<Session>()
-            + client_id.len()
+        let bytes = Subscriptions::memory_of(&client_id)
             + will.map_or(0, |will| WILL_OVERHEAD + will.topic.as_str().len() + will.payload.len())
             // Circles are looked for where bridges are.
             + if connect.bridge { size_of::<Circle>() } else { 0 };
         // A client that was in already, or has its session here, takes what was counted before.
-        let known = same.is_some() || self.away.iter().any(|session| session.client_id == client_id);
+        let known = same.is_some() || self.away_of(&client_id).is_some();
         if !self.room.take(bytes, if known { Need::Service } else { Need::Growth }) {
             increment(&mut self.counters.no_memory);
             self.forget_sessions();
             return self.refuse(id, ConnectReturnCode::ServerUnavailable, now);
         }
         let durability = if connect.clean_session { Durability::Clean } else { Durability::Persistent };
-        let parked = self.claim(&client_id, user).filter(|_| durability == Durability::Persistent);
+        let parked = self.claim(&client_id, user, durability);
         let session_present = parked.is_some();
-        let mut session = parked.unwrap_or_else(|| Box::new(Session::new(client_id, durability)));
+        let mut session = parked.unwrap_or_else(|| Session::new(&client_id, durability));
         session.user = user;
         session.is_bridge = connect.bridge;
         session.restricted = !self.access.permissions(user).is_empty();
@@ -60,7 +60,7 @@ impl<A: Access> Broker<A> {
         connection.keep_alive = connect.keep_alive;
         connection.session = Some(session);
         connection.will = will.and_then(Will::new).map(Box::new);
-        if let Some((deadline, _)) = connection.deadline(stall) {
+        if let Some((deadline, _)) = connection.deadline(stall, now) {
             self.outbox.wake_at(deadline);
         }
         if connect.bridge {
@@ -80,9 +80,20 @@ impl<A: Access> Broker<A> {
 
     /// Takes the session that waits for this client, if there is one. It is gone, too, when it belongs to another
     /// user: what waits in it was not meant for this one.
-    fn claim(&mut self, client_id: &str, user: Option<UserId>) -> Option<Box<Session>> {
-        let index = self.away.iter().position(|session| *session.client_id == *client_id)?;
-        Some(self.away.remove(index)).filter(|session| session.user == user)
+    fn claim(&mut self, client_id: &str, user: Option<UserId>, durability: Durability) -> Option<Session> {
+        let index = self.away_of(client_id)?;
+        let session = self.away.remove(index).session?;
+        if session.user == user && durability == Durability::Persistent {
+            return Some(session);
+        }
+        self.shared.release_all(&session);
+        None
+    }
+
+    /// Where among those away the session of this client is.
+    fn away_of(&self, client_id: &str) -> Option<usize> {
+        let is_its = |session: &Session| session.is_of(client_id);
+        self.away.iter().position(|connection| connection.session.as_ref().is_some_and(is_its))
     }
 
     fn judge(&mut self, connect: &Connect<'_>, now: Instant) -> Result<Option<UserId>, ConnectReturnCode> {
@@ -116,15 +127,14 @@ impl<A: Access> Broker<A> {
     }
 
     /// The client's identifier, or a new one that nobody has.
-    fn client_id(&mut self, connect: &Connect<'_>) -> Box<str> {
+    fn client_id<'a>(&mut self, connect: &Connect<'a>) -> Cow<'a, str> {
         if !connect.client_id.is_empty() {
             return connect.client_id.into();
         }
         loop {
             let client_id = format!("auto-{:08x}", self.next_client);
             self.next_client = self.next_client.wrapping_add(1);
-            let away = self.away.iter().any(|session| *session.client_id == *client_id);
-            if !away && self.client(&client_id).is_none() {
+            if self.away_of(&client_id).is_none() && self.client(&client_id).is_none() {
                 return client_id.into();
             }
         }
@@ -134,9 +144,7 @@ impl<A: Access> Broker<A> {
         self.connections
             .iter()
             .filter(|connection| connection.is_client())
-            .find(|connection| {
-                connection.session.as_ref().is_some_and(|session| *session.client_id == *client_id)
-            })
+            .find(|connection| connection.session.as_ref().is_some_and(|session| session.is_of(client_id)))
             .map(|connection| connection.id)
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     room::ALLOCATION,
     session::Session,
     settings::CONNECT_TIME,
-    time::Instant,
+    time::{Instant, Moment},
     traffic::Retain,
     websocket::WebSocket,
 };
@@ -22,18 +22,28 @@ pub(crate) struct Connection {
     /// Seconds, 0 for never; from the CONNECT.
     pub(crate) keep_alive: u16,
     pub(crate) peer: Peer,
-    pub(crate) assembler: Assembler,
-    /// What wraps the packets; `None` over bare TCP.
-    pub(crate) websocket: Option<Box<WebSocket>>,
+    stream: Stream,
     /// Bytes handed out and not reported as sent.
     pub(crate) unsent: usize,
     /// When `unsent` last began to be more than 0, or became less.
-    pub(crate) progress: Instant,
+    pub(crate) progress: Moment,
     /// When the last whole packet arrived; before the CONNECT, when the connection was accepted.
-    pub(crate) heard: Instant,
+    pub(crate) heard: Moment,
     /// `None` before the CONNECT.
-    pub(crate) session: Option<Box<Session>>,
+    pub(crate) session: Option<Session>,
     pub(crate) will: Option<Box<Will>>,
+}
+
+/// How packets come.
+enum Stream {
+    Tcp(Assembler),
+    WebSocket(Box<Wrapped>),
+}
+
+/// Packets in a WebSocket.
+struct Wrapped {
+    websocket: WebSocket,
+    assembler: Assembler,
 }
 
 /// Who is at the other end.
@@ -71,11 +81,16 @@ impl Connection {
             id,
             keep_alive: 0,
             peer,
-            assembler: Assembler::new(),
-            websocket: (transport == Transport::WebSocket).then(|| Box::new(WebSocket::new())),
+            stream: match transport {
+                Transport::Tcp => Stream::Tcp(Assembler::new()),
+                Transport::WebSocket => Stream::WebSocket(Box::new(Wrapped {
+                    websocket: WebSocket::new(),
+                    assembler: Assembler::new(),
+                })),
+            },
             unsent: 0,
-            progress: now,
-            heard: now,
+            progress: now.into(),
+            heard: now.into(),
             session: None,
             will: None,
         }
@@ -86,8 +101,36 @@ impl Connection {
         size_of::<Self>()
             + match transport {
                 Transport::Tcp => 0,
-                Transport::WebSocket => WebSocket::MEMORY + 2 * ALLOCATION,
+                Transport::WebSocket => size_of::<Wrapped>() + WebSocket::MEMORY + 2 * ALLOCATION,
             }
+    }
+
+    /// Keeps a session and nothing else.
+    pub(crate) fn park(&mut self, session: Session) {
+        self.stream = Stream::Tcp(Assembler::new());
+        self.session = Some(session);
+    }
+
+    /// Cuts what comes into packets.
+    pub(crate) fn assembler(&mut self) -> &mut Assembler {
+        match &mut self.stream {
+            Stream::Tcp(assembler) => assembler,
+            Stream::WebSocket(wrapped) => &mut wrapped.assembler,
+        }
+    }
+
+    /// What wraps the packets; `None` over bare TCP.
+    pub(crate) fn websocket(&mut self) -> Option<&mut WebSocket> {
+        match &mut self.stream {
+            Stream::Tcp(_) => None,
+            Stream::WebSocket(wrapped) => Some(&mut wrapped.websocket),
+        }
+    }
+
+    /// Does something wrap the packets.
+    #[inline]
+    pub(crate) const fn is_websocket(&self) -> bool {
+        matches!(self.stream, Stream::WebSocket(_))
     }
 
     /// Is it a client that was let in.
@@ -97,24 +140,30 @@ impl Connection {
 
     /// May a [`Plain`](crate::plain::Plain) message that arrives next be taken without a closer look.
     pub(crate) fn takes_plain(&self) -> bool {
-        self.assembler.is_between_packets()
+        let assembler = match &self.stream {
+            Stream::Tcp(assembler) => assembler,
+            Stream::WebSocket(wrapped) => &wrapped.assembler,
+        };
+        assembler.is_between_packets()
             && self.peer == Peer::Client
-            && self.session.as_deref().is_some_and(|session| !session.restricted)
+            && self.session.as_ref().is_some_and(|session| !session.restricted)
     }
 
     /// When it is to be closed if nothing happens, and why; `stall` is how long the network may take no bytes, ms.
-    pub(crate) fn deadline(&self, stall: u64) -> Option<(Instant, CloseReason)> {
+    pub(crate) fn deadline(&self, stall: u64, now: Instant) -> Option<(Instant, CloseReason)> {
+        let heard = self.heard.instant(now);
         let silence = match (self.peer, &self.session, self.keep_alive) {
             // A bridge looks after its own silence.
             (Peer::Broker(_), ..) => None,
-            (Peer::Client, None, _) => Some((self.heard.after(CONNECT_TIME), CloseReason::ConnectTimeout)),
+            (Peer::Client, None, _) => Some((heard.after(CONNECT_TIME), CloseReason::ConnectTimeout)),
             (Peer::Client, Some(_), 0) => None,
             // MQTT 3.1.1 §3.1.2.10: one and a half times the keep alive.
             (Peer::Client, Some(_), seconds) => {
-                Some((self.heard.after(u64::from(seconds) * 1500), CloseReason::KeepAliveTimeout))
+                Some((heard.after(u64::from(seconds) * 1500), CloseReason::KeepAliveTimeout))
             }
         };
-        let stalled = (self.unsent > 0).then(|| (self.progress.after(stall), CloseReason::Stalled));
+        let stalled =
+            (self.unsent > 0).then(|| (self.progress.instant(now).after(stall), CloseReason::Stalled));
         [silence, stalled].into_iter().flatten().min_by_key(|(instant, _)| *instant)
     }
 
@@ -122,9 +171,13 @@ impl Connection {
     pub(crate) fn memory(&self) -> usize {
         let will = |will: &Will| size_of::<Will>() + will.message.share();
         size_of::<Self>()
-            + self.assembler.memory()
-            + self.websocket.as_deref().map_or(0, WebSocket::memory)
-            + self.session.as_deref().map_or(0, Session::memory)
+            + match &self.stream {
+                Stream::Tcp(assembler) => assembler.memory(),
+                Stream::WebSocket(wrapped) => {
+                    size_of::<Wrapped>() + wrapped.websocket.memory() + wrapped.assembler.memory()
+                }
+            }
+            + self.session.as_ref().map_or(0, Session::memory)
             + self.will.as_deref().map_or(0, will)
     }
 }

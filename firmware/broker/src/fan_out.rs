@@ -50,7 +50,7 @@ impl FanOut<'_, '_> {
             let Some(connection) = connections.at(next) else { break None };
             let place = next;
             next += 1;
-            let Some(session) = connection.session.as_deref() else { continue };
+            let Some(session) = connection.session.as_ref() else { continue };
             let granted = if let Found::Granted(granted) = found {
                 granted
             } else if let Some(granted) = session.subscriptions.compare(topic) {
@@ -81,7 +81,7 @@ impl FanOut<'_, '_> {
 /// Gives a message to all of these connections for which that is easily told. Returns how many that is, and what was found
 /// out of the next.
 ///
-/// Where a message spends most of its time. It calls nothing, so that all it needs stays in registers.
+/// Where a message spends most of its time.
 #[inline(never)]
 fn run(
     connections: &mut [Box<Connection>],
@@ -91,7 +91,10 @@ fn run(
     qos: QoS,
 ) -> (usize, Found) {
     for (place, connection) in connections.iter_mut().enumerate() {
-        let Some(session) = connection.session.as_deref() else { continue };
+        let Some(session) = connection.session.as_ref() else { continue };
+        if !session.subscriptions.may_match(topic) {
+            continue;
+        }
         let found = session.subscriptions.look_up(topic);
         let granted = match found {
             Found::Nothing => continue,
@@ -111,5 +114,5 @@ fn run(
 /// May the client get every message as it is.
 #[inline]
 fn is_ordinary(connection: &Connection, session: &Session) -> bool {
-    session.is_ordinary() && connection.websocket.is_none()
+    session.is_ordinary() && !connection.is_websocket()
 }

@@ -16,7 +16,7 @@ use crate::{
     room::{Need, Room},
     settings::{ANSWER_BYTES, Network, STALL_TIME, STALL_TIME_IN_NEED, Settings},
     table::Table,
-    time::Instant,
+    time::{Instant, Moment},
     traffic::Retain,
     websocket::WebSocket,
 };
@@ -50,6 +50,8 @@ pub(crate) enum Sent {
 pub(crate) struct Wave {
     length: usize,
     now: Instant,
+    /// The same.
+    moment: Moment,
     /// What the network holds for each.
     cost: usize,
     /// What it may still hold for them.
@@ -193,7 +195,7 @@ impl Outbox {
     /// May an answer of `length` bytes be handed out, which can neither be dropped nor wait.
     pub(crate) const fn has_room_for_answer(&self, connection: &Connection, length: usize) -> bool {
         // In a frame of its own, the shortest answer is twice as long as its request.
-        let frames = if connection.websocket.is_some() { ANSWER_BYTES } else { 0 };
+        let frames = if connection.is_websocket() { ANSWER_BYTES } else { 0 };
         connection.unsent == 0
             || connection.unsent.saturating_add(length) <= self.network.answers.saturating_add(frames)
     }
@@ -248,7 +250,7 @@ impl Outbox {
     /// Counts bytes that are handed out.
     fn note(&mut self, connection: &mut Connection, length: usize, now: Instant) {
         if connection.unsent == 0 {
-            connection.progress = now;
+            connection.progress = now.into();
             self.in_flight += self.network.segment;
             self.wake_at(now.after(self.stall_time()));
         }
@@ -268,7 +270,14 @@ impl Outbox {
         // Else it is for the longer way, which asks for memory.
         let limit = if has_place { self.network.in_flight } else { 0 };
         let room = limit.saturating_sub(self.in_flight);
-        Wave { length, now, cost: length.saturating_add(self.network.segment), room, first: self.listed }
+        Wave {
+            length,
+            now,
+            moment: now.into(),
+            cost: length.saturating_add(self.network.segment),
+            room,
+            first: self.listed,
+        }
     }
 
     /// Hands it out to one of them, if there is room.
@@ -282,7 +291,7 @@ impl Outbox {
         self.listed += 1;
         wave.room -= wave.cost;
         connection.unsent = wave.length;
-        connection.progress = wave.now;
+        connection.progress = wave.moment;
         true
     }
 
@@ -340,10 +349,11 @@ impl Outbox {
             self.in_flight -= before + self.network.segment;
         } else if bytes > 0 && before > 0 {
             connection.unsent -= bytes;
-            connection.progress = now;
+            connection.progress = now.into();
             self.in_flight -= bytes;
         }
-        if self.calls(now) { Sent::Calls } else { Sent::Done }
+        // What is due is done when the caller says that it is.
+        if self.backlog || self.spoken != 0 { Sent::Calls } else { Sent::Done }
     }
 
     /// Is there more to do, after what happened at `now`, than that itself.
@@ -364,7 +374,7 @@ impl Outbox {
         let packet_id = if qos == QoS::AtMostOnce { 0 } else { 2 };
         // The remaining length may need one byte more because of the identifier.
         let extra = if packet_id > 0 { 3 } else { 0 };
-        let wrapping = if connection.websocket.is_some() { 4 } else { 0 };
+        let wrapping = if connection.is_websocket() { 4 } else { 0 };
         message.length() + extra + wrapping
     }
 
@@ -377,7 +387,7 @@ impl Outbox {
         retain: Retain,
         now: Instant,
     ) {
-        if let (Delivery::Once, Retain::Live, None) = (delivery, retain, &connection.websocket) {
+        if let (Delivery::Once, Retain::Live, false) = (delivery, retain, connection.is_websocket()) {
             return self.send(connection, message.packet(), now);
         }
         let (topic, payload) = message.parts();
@@ -462,7 +472,7 @@ fn publish_head(connection: &Connection, flags: u8, remaining: usize) -> Option<
     let header = FixedHeader::new(PacketType::Publish, flags, u32::try_from(remaining).ok()?).ok()?;
     let mut head = [0; INLINE];
     let mut start = 0;
-    if connection.websocket.is_some() {
+    if connection.is_websocket() {
         let wrapping = WebSocket::data_header(usize::from(header.header_length) + remaining);
         start = wrapping.len();
         head.get_mut(..start)?.copy_from_slice(&wrapping);

@@ -4,7 +4,10 @@ use alloc::{borrow::Cow, string::String};
 
 use espbroker_mqtt::{TopicFilter, filter_covers, filter_matches, filters_overlap};
 
-use crate::access::{Permission, Rights};
+use crate::{
+    access::{Permission, Rights},
+    packed::Packed,
+};
 
 /// What is wanted with a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +21,7 @@ pub(crate) enum Wish {
 pub(crate) struct Subject<'a> {
     pub(crate) permissions: &'a [Permission],
     pub(crate) user_name: Option<&'a str>,
-    pub(crate) client_id: &'a str,
+    pub(crate) client_id: Packed<'a>,
 }
 
 impl Subject<'_> {
@@ -66,13 +69,17 @@ impl Subject<'_> {
         if !pattern.contains('%') {
             return Some(Cow::Borrowed(pattern));
         }
+        let mut client_id;
         let mut expanded = String::with_capacity(pattern.len() + 32);
         let mut rest = pattern;
         while let Some((before, after)) = rest.split_once('%') {
             expanded.push_str(before);
             let (name, behind) = match after.as_bytes().first() {
                 Some(b'u') => (self.user_name, after.get(1..)),
-                Some(b'c') => (Some(self.client_id), after.get(1..)),
+                Some(b'c') => {
+                    client_id = self.client_id.to_text();
+                    (Some(client_id.as_str()), after.get(1..))
+                }
                 _ => (Some("%"), Some(after)),
             };
             // A name with a separator or wildcard in it would reach into other topics.
@@ -102,12 +109,14 @@ mod tests {
 
     use super::*;
 
+    const LAMP: Packed<'static> = Packed { head: &[], tail: &[u32::from_le_bytes(*b"lamp")] };
+
     fn list(lines: &[(&str, Rights)]) -> Vec<Permission> {
         lines.iter().map(|&(pattern, rights)| Permission { pattern: pattern.into(), rights }).collect()
     }
 
     fn subject<'a>(permissions: &'a [Permission], user_name: Option<&'a str>) -> Subject<'a> {
-        Subject { permissions, user_name, client_id: "lamp" }
+        Subject { permissions, user_name, client_id: LAMP }
     }
 
     fn subscribes(subject: &Subject<'_>, filter: &str) -> bool {

@@ -48,7 +48,7 @@ impl<A: Access> Broker<A> {
         let Self { connections, access, room, .. } = self;
         let Some(connection) = connections.get(id) else { return };
         let peer = connection.peer;
-        let Some(session) = connection.session.as_deref() else { return };
+        let Some(session) = connection.session.as_ref() else { return };
         // §4.3.3: until PUBREL the identifier names the same message, whatever DUP says.
         let duplicate = exactly_once.is_some_and(|packet_id| {
             session.traffic.as_ref().is_some_and(|traffic| traffic.unreleased.contains(&packet_id))
@@ -100,7 +100,7 @@ impl<A: Access> Broker<A> {
                 return self.close(id, CloseReason::NoMemory, now);
             }
             if let Some(packet_id) = exactly_once
-                && let Some(session) = self.find(id).and_then(|connection| connection.session.as_deref_mut())
+                && let Some(session) = self.find(id).and_then(|connection| connection.session.as_mut())
             {
                 session.traffic().hold(packet_id);
             }
@@ -113,7 +113,7 @@ impl<A: Access> Broker<A> {
     /// Takes a [`Plain`] message from a client that may publish everywhere.
     pub(crate) fn plain(&mut self, id: ConnectionId, plain: &Plain<'_>, now: Instant) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        connection.heard = now;
+        connection.heard = now.into();
         add(&mut self.counters.bytes_received, plain.packet.len());
         add(&mut self.counters.messages_received, 1);
         let Plain { packet, topic, payload } = *plain;
@@ -153,7 +153,12 @@ impl<A: Access> Broker<A> {
         if passage == Passage::Ends {
             return Ok(());
         }
-        let Self { connections, away, retained, settings, counters, room, outbox, access, .. } = self;
+        let Self {
+            connections, away, shared, retained, settings, counters, room, outbox, access, own, ..
+        } = self;
+        if let Some(own) = own.as_deref_mut() {
+            own.hear(topic, payload, counters);
+        }
         let mut passed_on = false;
         let mut draft = Draft { content, made: None };
         if retain == Retain::Retained {
@@ -169,7 +174,7 @@ impl<A: Access> Broker<A> {
             }
         }
         let mut scratch = Scratch::default();
-        let hashed = HashedTopic::new(topic, &mut scratch);
+        let hashed = HashedTopic::new(topic, &mut scratch, shared);
         let mut first = 0;
         loop {
             let draft = &mut draft;
@@ -177,7 +182,7 @@ impl<A: Access> Broker<A> {
             let Some((place, qos)) = fan_out.go_on(&hashed, first)? else { break };
             first = place + 1;
             let Some(connection) = connections.at(place) else { break };
-            let Some(session) = connection.session.as_deref() else { continue };
+            let Some(session) = connection.session.as_ref() else { continue };
             if session.restricted && !session.subject(access).may(Wish::Read, topic.as_str().as_bytes()) {
                 continue;
             }
@@ -191,7 +196,7 @@ impl<A: Access> Broker<A> {
             Post { outbox, room, counters, settings }.deliver(connection, message, qos, retain, now);
         }
         if qos != QoS::AtMostOnce {
-            for session in away.iter_mut() {
+            for session in away.iter_mut().filter_map(|connection| connection.session.as_mut()) {
                 let granted = session.subscriptions.compare(&hashed);
                 let Some(granted) = granted.filter(|granted| *granted != QoS::AtMostOnce) else { continue };
                 if session.is_bridge && passage == Passage::Stays {
@@ -284,7 +289,7 @@ impl Post<'_> {
         retain: Retain,
         now: Instant,
     ) {
-        let Some(session) = connection.session.as_deref() else { return };
+        let Some(session) = connection.session.as_ref() else { return };
         if qos == QoS::AtMostOnce && session.is_idle() {
             let length = Outbox::publish_length(connection, message, qos);
             if self.outbox.has_room(connection, length, self.room) {
@@ -292,7 +297,7 @@ impl Post<'_> {
                 return self.outbox.publish(connection, message, Delivery::Once, retain, now);
             }
         }
-        if let Some(session) = connection.session.as_deref_mut() {
+        if let Some(session) = connection.session.as_mut() {
             let need = if qos == QoS::AtMostOnce { Need::Message } else { Need::Service };
             self.wait(session, Waiting { message: message.clone(), qos, retain }, need);
             self.outbox.backlog = true;

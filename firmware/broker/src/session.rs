@@ -6,6 +6,7 @@ use espbroker_mqtt::PacketId;
 
 use crate::{
     access::{Access, UserId},
+    packed::Packed,
     permission::Subject,
     subscriptions::Subscriptions,
     traffic::Traffic,
@@ -17,7 +18,7 @@ const STATE: &str = "/state";
 
 /// What the broker knows of a client by its identifier.
 pub(crate) struct Session {
-    pub(crate) client_id: Box<str>,
+    /// With the client identifier.
     pub(crate) subscriptions: Subscriptions,
     /// `None` while nothing is on its way.
     pub(crate) traffic: Option<Box<Traffic>>,
@@ -42,10 +43,9 @@ pub(crate) enum Durability {
 }
 
 impl Session {
-    pub(crate) fn new(client_id: Box<str>, durability: Durability) -> Self {
+    pub(crate) fn new(client_id: &str, durability: Durability) -> Self {
         Self {
-            client_id,
-            subscriptions: Subscriptions::default(),
+            subscriptions: Subscriptions::new(client_id),
             traffic: None,
             last_packet_id: 0,
             user: None,
@@ -63,7 +63,12 @@ impl Session {
     /// Is this the topic under which the client, if it is a bridge, tells whether it is connected.
     pub(crate) fn is_own_state(&self, topic: &str) -> bool {
         let middle = topic.strip_prefix(CONNECTION).and_then(|rest| rest.strip_suffix(STATE));
-        middle == Some(&*self.client_id)
+        middle.is_some_and(|middle| self.is_of(middle))
+    }
+
+    /// Is it the session of the client with this identifier.
+    pub(crate) fn is_of(&self, client_id: &str) -> bool {
+        self.subscriptions.client_id().is(client_id.as_bytes())
     }
 
     /// Gives back what an empty [`Traffic`] takes.
@@ -97,7 +102,7 @@ impl Session {
 
     /// The client as its permissions see it.
     pub(crate) fn subject<'a>(&'a self, access: &'a impl Access) -> Subject<'a> {
-        subject(&self.client_id, self.user, self.restricted, access)
+        subject(self.subscriptions.client_id(), self.user, self.restricted, access)
     }
 
     /// What is on its way, and the client as its permissions see it.
@@ -105,21 +110,18 @@ impl Session {
         &'a mut self,
         access: &'a impl Access,
     ) -> (Option<&'a mut Traffic>, Subject<'a>) {
-        let subject = subject(&self.client_id, self.user, self.restricted, access);
+        let subject = subject(self.subscriptions.client_id(), self.user, self.restricted, access);
         (self.traffic.as_deref_mut(), subject)
     }
 
-    /// Heap bytes in use, itself included.
+    /// Heap bytes in use.
     pub(crate) fn memory(&self) -> usize {
-        size_of::<Self>()
-            + self.client_id.len()
-            + self.subscriptions.memory()
-            + self.traffic.as_ref().map_or(0, |traffic| traffic.memory())
+        self.subscriptions.memory() + self.traffic.as_ref().map_or(0, |traffic| traffic.memory())
     }
 }
 
 fn subject<'a>(
-    client_id: &'a str,
+    client_id: Packed<'a>,
     user: Option<UserId>,
     restricted: bool,
     access: &'a impl Access,

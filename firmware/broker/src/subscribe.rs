@@ -14,6 +14,7 @@ use crate::{
     room::{ALLOCATION, Need, Room},
     session::Session,
     settings::{FILTER_BYTES_PER_SUBSCRIPTION, Settings},
+    shared::Shared,
     subscriptions::Subscriptions,
     time::Instant,
     traffic::Traffic,
@@ -29,22 +30,27 @@ impl<A: Access> Broker<A> {
         if count > FEW && !self.room.take(2 * count + OVERHEAD + ALLOCATION, Need::Service) {
             return self.close(id, CloseReason::NoMemory, now);
         }
-        let Self { settings, connections, retained, counters, access, room, .. } = self;
-        let Some(session) = connections.get_mut(id).and_then(|connection| connection.session.as_deref_mut())
-        else {
-            return;
-        };
+        let Self { settings, connections, away, shared, retained, counters, access, room, outbox, .. } = self;
         let mut codes = Vec::with_capacity(count);
         for subscription in subscribe.subscriptions.iter() {
+            let Some(session) = connections.get_mut(id).and_then(|connection| connection.session.as_mut())
+            else {
+                return;
+            };
             let (filter, qos) = (subscription.filter, subscription.qos);
             let code = if !session.subject(access).may_subscribe(filter) {
                 increment(&mut counters.subscriptions_denied);
                 SubackCode::Failure
             } else {
                 let replay = Replay::new(filter, qos, retained);
-                if make_room(replay.as_ref(), room) && add_subscription(session, filter, qos, settings, room)
+                if make_room(replay.as_ref(), room)
+                    && let Some(added) = add_subscription(session, filter, qos, settings, shared, room)
                 {
                     start_replay(session, filter, replay);
+                    outbox.backlog |= !session.is_idle();
+                    if added == Added::Text {
+                        shared.share(filter, connections, away, room);
+                    }
                     SubackCode::Granted(qos)
                 } else {
                     increment(&mut counters.subscriptions_refused);
@@ -53,7 +59,6 @@ impl<A: Access> Broker<A> {
             };
             codes.push(code.number());
         }
-        self.outbox.backlog |= !session.is_idle();
         let Ok(return_codes) = ReturnCodes::new(&codes) else { return };
         self.answer(id, &Packet::Suback(Suback { packet_id: subscribe.packet_id, return_codes }), now);
         for (subscription, code) in subscribe.subscriptions.iter().zip(&codes) {
@@ -64,11 +69,11 @@ impl<A: Access> Broker<A> {
     }
 
     pub(crate) fn unsubscribe(&mut self, id: ConnectionId, unsubscribe: &Unsubscribe<'_>, now: Instant) {
-        let Self { connections, room, .. } = self;
+        let Self { connections, shared, room, .. } = self;
         let connection = connections.get_mut(id);
-        if let Some(session) = connection.and_then(|connection| connection.session.as_deref_mut()) {
+        if let Some(session) = connection.and_then(|connection| connection.session.as_mut()) {
             for filter in unsubscribe.filters.iter() {
-                session.subscriptions.remove(filter);
+                session.subscriptions.remove(filter, shared);
                 if let Some(traffic) = session.traffic.as_deref_mut() {
                     traffic.replays.retain(|replay| !replay.is_for(filter));
                 }
@@ -98,27 +103,48 @@ fn start_replay(session: &mut Session, filter: TopicFilter<'_>, replay: Option<R
     }
 }
 
-/// Adds or changes a subscription; `false` when that would break a limit.
+/// How a subscription is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Added {
+    /// As before.
+    Nothing,
+    /// By the number of a shared filter.
+    Number,
+    Text,
+}
+
+/// Adds or changes a subscription; `None` when that would break a limit.
 fn add_subscription(
     session: &mut Session,
     filter: TopicFilter<'_>,
     qos: QoS,
     settings: &Settings,
+    shared: &mut Shared,
     room: &mut Room,
-) -> bool {
-    if session.subscriptions.grant(filter, qos) {
-        return true;
+) -> Option<Added> {
+    let subscriptions = &mut session.subscriptions;
+    if subscriptions.grant(filter, qos, shared) {
+        return Some(Added::Nothing);
     }
     let limit = usize::from(settings.subscriptions_per_client);
-    let (count, bytes) = session.subscriptions.totals();
+    let (count, bytes) = subscriptions.totals(shared);
     let length = filter.as_str().len();
-    let fits = count < limit
-        && bytes + length <= limit * FILTER_BYTES_PER_SUBSCRIPTION
-        && session.subscriptions.can_hold(length)
-        // The list is moved to make it longer.
-        && room.take(session.subscriptions.memory() + Subscriptions::growth(length), Need::Growth);
-    if fits {
-        session.subscriptions.add(filter, qos);
+    if count >= limit || bytes + length > limit * FILTER_BYTES_PER_SUBSCRIPTION {
+        return None;
     }
-    fits
+    // Everything is moved to make it longer.
+    let mut has_room = |growth| room.take(subscriptions.memory() + growth, Need::Growth);
+    if let Some(id) = shared.find_filter(filter) {
+        if !has_room(Subscriptions::growth(0)) {
+            return None;
+        }
+        subscriptions.add_shared(id, qos, shared);
+        shared.take(id);
+        return Some(Added::Number);
+    }
+    if !subscriptions.can_hold(length) || !has_room(Subscriptions::growth(length)) {
+        return None;
+    }
+    subscriptions.add(filter, qos);
+    Some(Added::Text)
 }

@@ -1,25 +1,40 @@
-//! [`Subscriptions`]: the topic filters of one session, packed into one allocation.
+//! [`Subscriptions`]: the client identifier and the topic filters of one session, packed into one allocation.
 //!
-//! All of it is words, because the chip has to put together from single bytes whatever may lie across two of them. First
-//! come the keys of all filters, a word each: the hash of a filter without wildcard, or [`ANY`] for one with (16 bits),
-//! the number of words of all filters before it (14), the QoS granted (2). Then the filters in the same order, each
-//! filled up to whole words with zeros, which no filter has in it (MQTT 3.1.1 §1.5.3). A message passes by almost every
-//! session after looking at one bit for its hash, and by almost every filter after looking at its key; five subscriptions
-//! to topics of 20 bytes take 120 bytes.
+//! All of it is words ([`Packed`]). First come the numbers of filters that are [`Shared`], each with its QoS (2 bits). Then
+//! come the keys of all others, a word each: the hash of a filter without
+//! wildcard, or [`ANY`] for one with (12 bits), the number of words before its own (14), how many words it has in common
+//! with the others (4), the QoS granted (2). One more key ends them. Then comes, once, what filters have in common, since
+//! devices like to subscribe to topics that begin alike; then the rest of each filter, in the order of the keys, and last
+//! the client identifier, whose number of words is in the place of the last two parts of the last key.
+//!
+//! A message passes by almost every session after looking at two bits for its hash, and by almost every filter after
+//! looking at its key. Five subscriptions to topics of 20 bytes take 124 bytes, or 60 if 16 bytes are the same in all.
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use espbroker_mqtt::{QoS, TopicFilter, TopicName, filter_bytes_match};
 
-/// Bytes of a word.
-const WORD: usize = size_of::<u32>();
+use crate::{
+    packed::{Packed, WORD, words},
+    shared::{Shared, SharedId},
+};
+
 /// In the place of the hash of a filter with a wildcard, which has to be compared with every topic. No hash is the same.
-const ANY: u16 = 0;
-/// Bits of a key that tell where its filter begins, and how far they are shifted.
+const ANY: u32 = 0;
+/// Where the parts of a key begin.
+const HASH_SHIFT: u32 = 20;
+const START_SHIFT: u32 = 6;
+const COMMON_SHIFT: u32 = 2;
+/// The most that the parts of a key can be.
 const START: u32 = 0x3fff;
-const START_SHIFT: u32 = 2;
-/// Bits of a key that are the QoS granted.
+const COMMON: u32 = 0xf;
 const QOS: u32 = 3;
+/// Where the number of a shared filter begins.
+const SHARED_SHIFT: u32 = 2;
+/// Bits of the last key that are the length of the client identifier.
+const CLIENT_ID: u32 = 0x3f;
+/// Words that filters may have in common.
+const COMMON_MAX: usize = 15;
 /// Words of the longest topic that is compared by words: longer ones are rare.
 const HEAD: usize = 12;
 
@@ -31,89 +46,67 @@ pub(crate) struct HashedTopic<'a> {
     text: &'a [u8],
     /// The words of the text; none if they are too many.
     words: &'a [u32],
-    hash: u16,
-    bit: u32,
+    hash: u32,
+    bits: u32,
+    /// Its number if it is the text of a shared filter.
+    shared: Option<SharedId>,
 }
 
 impl<'a> HashedTopic<'a> {
-    pub(crate) fn new(topic: TopicName<'a>, scratch: &'a mut Scratch) -> Self {
+    pub(crate) fn new(topic: TopicName<'a>, scratch: &'a mut Scratch, shared: &Shared) -> Self {
         let text = topic.as_str().as_bytes();
         scratch.iter_mut().zip(words(text)).for_each(|(place, word)| *place = word);
         let (words, hash) = match scratch.get(..text.len().div_ceil(WORD)) {
-            Some(whole) => (whole, hash(whole.iter().copied())),
+            Some(whole) => {
+                let mut hash = SEED;
+                for word in whole {
+                    hash = mixed(hash, *word);
+                }
+                (whole, folded(hash))
+            }
             None => (Default::default(), hash(words(text))),
         };
-        Self { text, words, hash, bit: bit(hash) }
-    }
-
-    /// Is the topic this filter, which has no wildcard.
-    fn is(&self, filter: &[u32]) -> bool {
-        words(self.text).eq(filter.iter().copied())
+        Self { text, words, hash, bits: bits(hash), shared: shared.find(text, hash) }
     }
 }
 
-/// The words of a text, the last one filled up with zeros.
-#[inline]
-fn words(text: &[u8]) -> impl Iterator<Item = u32> {
-    let (whole, rest) = text.as_chunks::<WORD>();
-    let last = (!rest.is_empty())
-        .then(|| rest.iter().rev().fold(0, |word, byte| word << u8::BITS | u32::from(*byte)));
-    whole.iter().map(|word| u32::from_le_bytes(*word)).chain(last)
+/// Two of 32, or one, by bits of the hash that are as good as any.
+const fn bits(hash: u32) -> u32 {
+    1 << (hash >> 7) | 1 << (hash >> 2 & 0x1f)
 }
 
-/// The bytes of a text that is kept in words.
-struct Text<'a> {
-    words: core::slice::Iter<'a, u32>,
-    /// What is left of the present word.
-    word: u32,
+/// A multiplicative hash of words, folded to 12 bits of which one is always set. Its factor is that of FNV-1a for 32 bits.
+pub(crate) fn hash(words: impl Iterator<Item = u32>) -> u32 {
+    folded(words.fold(SEED, mixed))
 }
 
-impl Iterator for Text<'_> {
-    type Item = u8;
+/// The hash of no words.
+const SEED: u32 = 0x811c_9dc5;
 
-    #[inline]
-    fn next(&mut self) -> Option<u8> {
-        if self.word == 0 {
-            self.word = *self.words.next()?;
-        }
-        let [byte, ..] = self.word.to_le_bytes();
-        self.word >>= u8::BITS;
-        Some(byte)
-    }
+/// The hash with one more word.
+#[inline(always)]
+const fn mixed(hash: u32, word: u32) -> u32 {
+    let mixed = (hash ^ word).wrapping_mul(0x0100_0193);
+    mixed ^ mixed >> 15
 }
 
-/// One of 32, by bits of the hash that are as good as any.
-const fn bit(hash: u16) -> u32 {
-    1 << (hash >> 11)
+/// The bits of it that are used.
+#[inline(always)]
+const fn folded(hash: u32) -> u32 {
+    (hash ^ hash >> 16) & 0xfff | 1
 }
 
-/// A multiplicative hash of words, folded to 16 bits of which one is always set. Its factor is that of FNV-1a for 32 bits.
-fn hash(words: impl Iterator<Item = u32>) -> u16 {
-    let hash = words.fold(0x811c_9dc5_u32, |hash, word| {
-        let mixed = (hash ^ word).wrapping_mul(0x0100_0193);
-        mixed ^ mixed >> 15
-    });
-    let [a, b, c, d] = hash.to_le_bytes();
-    u16::from_le_bytes([a ^ c | 1, b ^ d])
-}
-
-/// The filters of one session.
+/// Client identifier and filters of one session.
 #[derive(Default)]
 pub(crate) struct Subscriptions {
-    words: Vec<u32>,
-    /// The bits of all hashes; all of them as soon as a filter has a wildcard. Bits of removed filters stay until the last
-    /// one goes.
+    /// What is behind the client identifier is not used: filters that were there take the block as long as they may.
+    words: Box<[u32]>,
+    /// The [`bits`] of all hashes; all of them as soon as a filter has a wildcard.
     bits: u32,
+    /// Filters that are shared.
+    shared: u16,
+    /// Those that are not.
     count: u16,
-    /// How many of them have a wildcard.
-    wildcards: u16,
-}
-
-/// Where the filter with this number begins and ends.
-#[inline]
-fn bounds(keys: &[u32], filters: &[u32], number: usize) -> Option<(usize, usize)> {
-    let end = keys.get(number + 1).map_or(filters.len(), |next| start(*next));
-    keys.get(number).map(|key| (start(*key), end))
 }
 
 /// What came of a quick look.
@@ -125,22 +118,73 @@ pub(crate) enum Found {
     Perhaps,
 }
 
-/// The key of a filter that begins at the word `start`, of which there are few enough.
-fn key(hash: u16, start: usize, qos: QoS) -> u32 {
-    let start = u32::try_from(start).unwrap_or(0) & START;
-    u32::from(hash) << 16 | start << START_SHIFT | u32::from(qos.number())
+/// What filters have in common.
+#[derive(Clone, Copy, Default)]
+struct Common {
+    words: [u32; COMMON_MAX],
+    count: usize,
 }
 
-/// Where the filter of a key begins.
+impl Common {
+    fn new(words: impl Iterator<Item = u32>) -> Self {
+        let mut common = Self::default();
+        for (place, word) in common.words.iter_mut().zip(words) {
+            *place = word;
+            common.count += 1;
+        }
+        common
+    }
+
+    fn words(&self) -> &[u32] {
+        self.words.get(..self.count).unwrap_or_default()
+    }
+
+    /// How many words another text begins with.
+    fn with(&self, text: impl Iterator<Item = u32>) -> usize {
+        self.words().iter().zip(text).take_while(|(word, other)| *word == other).count()
+    }
+}
+
+/// The key of a filter whose own words begin at the word `start`, of which there are few enough.
+fn key(hash: u32, start: usize, common: usize, qos: QoS) -> u32 {
+    let bits = |value: usize, most: u32| u32::try_from(value).unwrap_or(0) & most;
+    hash << HASH_SHIFT
+        | bits(start, START) << START_SHIFT
+        | bits(common, COMMON) << COMMON_SHIFT
+        | u32::from(qos.number())
+}
+
+/// The hash of a key.
+#[inline]
+const fn hash_of(key: u32) -> u32 {
+    key >> HASH_SHIFT
+}
+
+/// Where the own words of a key's filter begin.
 #[inline]
 fn start(key: u32) -> usize {
-    let [low, high, ..] = key.to_le_bytes();
-    usize::from(u16::from_le_bytes([low, high]) >> START_SHIFT)
+    usize::try_from(key >> START_SHIFT & START).unwrap_or(0)
 }
 
-/// The QoS of a key.
+/// How many words are in common.
 #[inline]
-fn granted(key: u32) -> QoS {
+fn common(key: u32) -> usize {
+    usize::try_from(key >> COMMON_SHIFT & COMMON).unwrap_or(0)
+}
+
+/// The length of the client identifier, by the last key.
+fn client_id_words(end: u32) -> usize {
+    usize::try_from(end & CLIENT_ID).unwrap_or(0)
+}
+
+/// The word of a shared filter.
+fn number(SharedId(id): SharedId, qos: QoS) -> u32 {
+    id << SHARED_SHIFT | u32::from(qos.number())
+}
+
+/// The QoS of a key, or of the word of a shared filter.
+#[inline]
+const fn granted(key: u32) -> QoS {
     match key & QOS {
         0 => QoS::AtMostOnce,
         1 => QoS::AtLeastOnce,
@@ -149,133 +193,315 @@ fn granted(key: u32) -> QoS {
 }
 
 impl Subscriptions {
-    /// Keys and filters.
-    #[inline]
-    fn parts(&self) -> (&[u32], &[u32]) {
-        self.words.split_at_checked(usize::from(self.count)).unwrap_or_default()
+    /// None yet.
+    pub(crate) fn new(client_id: &str) -> Self {
+        let mut new = Self::default();
+        let text = client_id.as_bytes();
+        let length = u32::try_from(text.len().div_ceil(WORD)).ok();
+        if let Some(length @ 1..=CLIENT_ID) = length {
+            let mut all = Vec::with_capacity(Self::memory_of(client_id) / WORD);
+            all.push(length);
+            all.extend(words(text));
+            new.words = all.into_boxed_slice();
+        }
+        new
     }
 
-    /// The filter with this number.
-    fn filter(&self, number: usize) -> &[u32] {
-        let (keys, filters) = self.parts();
-        bounds(keys, filters, number).and_then(|(start, end)| filters.get(start..end)).unwrap_or_default()
+    /// Heap bytes of new ones.
+    pub(crate) const fn memory_of(client_id: &str) -> usize {
+        (1 + client_id.len().div_ceil(WORD)) * WORD
     }
 
-    /// The number of exactly this filter.
-    fn find(&self, filter: TopicFilter<'_>) -> Option<usize> {
-        let text = filter.as_str().as_bytes();
-        (0..usize::from(self.count)).find(|number| words(text).eq(self.filter(*number).iter().copied()))
+    /// The client identifier.
+    pub(crate) fn client_id(&self) -> Packed<'_> {
+        let end = self.used();
+        let start = end.saturating_sub(client_id_words(self.end().0));
+        let tail = self.words.get(start..end).unwrap_or_default();
+        Packed { head: &[], tail }
     }
 
-    /// Lets the filters from the one with this number on begin so many words earlier.
-    fn move_starts(&mut self, first: usize, earlier: usize) {
-        for place in self.words.get_mut(first..usize::from(self.count)).unwrap_or_default() {
-            let [.., low, high] = place.to_le_bytes();
-            let start = start(*place).saturating_sub(earlier);
-            *place = key(u16::from_le_bytes([low, high]), start, granted(*place));
+    /// The numbers of the filters that are shared, with QoS.
+    fn numbers(&self) -> &[u32] {
+        self.words.get(..usize::from(self.shared)).unwrap_or_default()
+    }
+
+    /// What is behind these.
+    fn own(&self) -> &[u32] {
+        self.words.get(usize::from(self.shared)..).unwrap_or_default()
+    }
+
+    /// The filters that are shared.
+    pub(crate) fn shared(&self) -> impl Iterator<Item = SharedId> {
+        self.numbers().iter().map(|number| SharedId(number >> SHARED_SHIFT))
+    }
+
+    /// The last key, and what is behind it.
+    fn end(&self) -> (u32, &[u32]) {
+        match self.own().get(usize::from(self.count)..) {
+            Some([end, rest @ ..]) => (*end, rest),
+            _ => (0, &[]),
         }
     }
 
-    /// Number of subscriptions and length of their filters.
-    pub(crate) fn totals(&self) -> (usize, usize) {
-        let count = usize::from(self.count);
-        let length = |number| {
-            let filter = self.filter(number);
-            let zeros =
-                filter.last().map_or(0, |word| word.to_le_bytes().iter().filter(|b| **b == 0).count());
-            filter.len() * WORD - zeros
+    /// Words in use.
+    fn used(&self) -> usize {
+        if self.words.is_empty() {
+            return 0;
+        }
+        let (end, _) = self.end();
+        usize::from(self.shared) + usize::from(self.count) + 1 + start(end) + client_id_words(end)
+    }
+
+    /// What the filters have in common.
+    fn common(&self) -> Common {
+        let (_, rest) = self.end();
+        // The first filter's own words are behind it.
+        let count = self.own().first().map_or(0, |key| start(*key));
+        Common::new(rest.iter().take(count).copied())
+    }
+
+    /// The filter with this number.
+    fn filter(&self, number: usize) -> Packed<'_> {
+        let Some((keys, rest)) = self.own().split_at_checked(usize::from(self.count) + 1) else {
+            return Packed::default();
         };
-        (count, (0..count).map(length).sum())
+        let Some([key, next, ..]) = keys.get(number..) else { return Packed::default() };
+        Packed {
+            head: rest.get(..common(*key)).unwrap_or_default(),
+            tail: rest.get(start(*key)..start(*next)).unwrap_or_default(),
+        }
+    }
+
+    /// The keys, without the last one.
+    fn keys(&self) -> &[u32] {
+        let first = usize::from(self.shared);
+        self.words.get(first..first + usize::from(self.count)).unwrap_or_default()
+    }
+
+    fn filters(&self) -> impl Iterator<Item = Packed<'_>> + Clone {
+        (0..usize::from(self.count)).map(|number| self.filter(number))
+    }
+
+    /// Where the key of exactly this filter, which is not shared, is among the words.
+    fn find(&self, text: &[u8]) -> Option<usize> {
+        let place = self.filters().position(|known| known.is(text))?;
+        Some(usize::from(self.shared) + place)
+    }
+
+    /// Is exactly this filter among those that are not shared.
+    pub(crate) fn has(&self, text: &[u8]) -> bool {
+        self.bits | bits(hash(words(text))) == self.bits && self.find(text).is_some()
+    }
+
+    /// Where the number of exactly this filter, which is shared, is among the words.
+    fn find_shared(&self, text: &[u8], shared: &Shared) -> Option<usize> {
+        if self.shared == 0 {
+            return None;
+        }
+        let id = shared.find(text, hash(words(text)))?;
+        self.shared().position(|known| known == id)
+    }
+
+    /// Number of subscriptions and length of their filters.
+    pub(crate) fn totals(&self, shared: &Shared) -> (usize, usize) {
+        let all = self.filters().chain(self.shared().map(|id| shared.text(id)));
+        (usize::from(self.count) + usize::from(self.shared), all.map(Packed::length).sum())
     }
 
     /// Grants a subscription that is there another QoS; `false` when it is not there.
-    pub(crate) fn grant(&mut self, filter: TopicFilter<'_>, qos: QoS) -> bool {
-        let Some(number) = self.find(filter) else { return false };
-        if let Some(key) = self.words.get_mut(number) {
+    pub(crate) fn grant(&mut self, filter: TopicFilter<'_>, qos: QoS, shared: &Shared) -> bool {
+        let text = filter.as_str().as_bytes();
+        let Some(place) = self.find(text).or_else(|| self.find_shared(text, shared)) else { return false };
+        if let Some(key) = self.words.get_mut(place) {
             *key = *key & !QOS | u32::from(qos.number());
         }
         true
     }
 
-    /// Bytes by which another filter of this length makes them longer.
+    /// Adds a shared filter that is not there yet and for which there is room.
+    pub(crate) fn add_shared(&mut self, id: SharedId, qos: QoS, shared: &Shared) {
+        let common = self.common();
+        self.pack(&common, Some(number(id, qos)), None);
+        self.bits |= bits(shared.hash(id));
+    }
+
+    /// Has the number of a filter from now on in place of its text.
+    pub(crate) fn share(&mut self, text: &[u8], id: SharedId) {
+        let Some(place) = self.find(text) else { return };
+        let qos = self.words.get(place).map_or(QoS::AtMostOnce, |key| granted(*key));
+        self.remove_at(place);
+        // There is a place now.
+        let (used, first) = (self.used(), usize::from(self.shared));
+        self.words.copy_within(first..used, first + 1);
+        if let Some(place) = self.words.get_mut(first) {
+            *place = number(id, qos);
+        }
+        self.shared += 1;
+    }
+
+    /// Bytes by which another filter of this length makes them longer at most.
     pub(crate) const fn growth(length: usize) -> usize {
         (1 + length.div_ceil(WORD)) * WORD
     }
 
     /// Whether another filter of this length can be told apart from the others; far beyond every limit.
     pub(crate) fn can_hold(&self, length: usize) -> bool {
-        u32::try_from(self.words.len() + Self::growth(length) / WORD).is_ok_and(|words| words <= START)
+        let (end, _) = self.end();
+        u32::try_from(start(end) + length.div_ceil(WORD)).is_ok_and(|words| words <= START)
     }
 
     /// Adds a filter that is not there yet and for which there is room.
     pub(crate) fn add(&mut self, filter: TopicFilter<'_>, qos: QoS) {
         let text = filter.as_str().as_bytes();
         let hash = if filter.has_wildcard() { ANY } else { hash(words(text)) };
-        self.words.reserve_exact(Self::growth(text.len()) / WORD);
-        self.words.insert(usize::from(self.count), key(hash, self.parts().1.len(), qos));
-        self.words.extend(words(text));
-        self.count += 1;
-        self.wildcards += u16::from(filter.has_wildcard());
-        self.bits |= if filter.has_wildcard() { u32::MAX } else { bit(hash) };
+        let mut common = self.common();
+        if common.with(words(text)) == 0 {
+            // Whatever all have in common with this one takes fewer words, or not.
+            let other = Common::new(words(text));
+            let saved = self.saved(&other) + other.with(words(text));
+            if saved + common.count > self.saved(&common) + other.count {
+                common = other;
+            }
+        }
+        self.pack(&common, None, Some((text, key(hash, 0, 0, qos))));
+        self.bits |= if hash == ANY { u32::MAX } else { bits(hash) };
+    }
+
+    /// Words that the filters do not take because they have these in common.
+    fn saved(&self, common: &Common) -> usize {
+        self.filters().map(|filter| common.with(filter.words())).sum()
+    }
+
+    /// Puts everything into a new block without a gap, with one more filter if there is one, by its number or text.
+    #[inline(never)]
+    fn pack(&mut self, common: &Common, number: Option<u32>, added: Option<(&[u8], u32)>) {
+        let added_words = || added.into_iter().flat_map(|(text, _)| words(text));
+        let kept = self.keys().iter().zip(self.filters());
+        let all = kept.clone().map(|(_, filter)| filter.count()).sum::<usize>() + added_words().count();
+        let saved = self.saved(common) + common.with(added_words());
+        let count = usize::from(self.count) + usize::from(added.is_some());
+        let shared = usize::from(self.shared) + usize::from(number.is_some());
+        let client_id = self.client_id();
+        let whole = shared + count + 1 + all.saturating_sub(saved) + common.count + client_id.count();
+        let mut words = Vec::with_capacity(whole);
+        words.extend_from_slice(self.numbers());
+        words.extend(number);
+        let mut begin = common.count;
+        let lengths = kept
+            .clone()
+            .map(|(key, filter)| (*key, filter.count(), common.with(filter.words())))
+            .chain(added.map(|(_, key)| (key, added_words().count(), common.with(added_words()))));
+        for (old, length, common) in lengths {
+            words.push(key(hash_of(old), begin, common, granted(old)));
+            begin += length - common;
+        }
+        let length = u32::try_from(client_id.count()).unwrap_or(0);
+        words.push(key(ANY, begin, 0, QoS::AtMostOnce) | length);
+        words.extend_from_slice(common.words());
+        for (_, filter) in kept {
+            words.extend(filter.words().skip(common.with(filter.words())));
+        }
+        words.extend(added_words().skip(common.with(added_words())));
+        words.extend(client_id.words());
+        self.words = words.into_boxed_slice();
+        self.shared += u16::from(number.is_some());
+        self.count += u16::from(added.is_some());
     }
 
     /// Gives back what is not used, which takes a copy of the rest.
     pub(crate) fn shrink(&mut self) {
-        self.words.shrink_to_fit();
+        if self.used() < self.words.len() {
+            let mut common = self.common();
+            if self.saved(&common) <= common.count {
+                common.count = 0;
+            }
+            self.pack(&common, None, None);
+        }
     }
 
-    /// Removes a filter, if it is there.
-    pub(crate) fn remove(&mut self, filter: TopicFilter<'_>) {
-        let Some(number) = self.find(filter) else { return };
-        let (keys, filters) = self.parts();
-        let Some((start, end)) = bounds(keys, filters, number) else { return };
-        let before = keys.len();
-        self.move_starts(number + 1, end - start);
-        self.words.drain(before + start..before + end);
-        self.words.remove(number);
-        self.count -= 1;
-        self.wildcards -= u16::from(filter.has_wildcard());
-        if self.count == 0 {
-            self.shrink();
-            self.bits = 0;
+    /// Removes a filter, if it is there. What it took is not given back.
+    pub(crate) fn remove(&mut self, filter: TopicFilter<'_>, shared: &mut Shared) {
+        let text = filter.as_str().as_bytes();
+        if let Some(place) = self.find(text) {
+            self.remove_at(place);
+        } else if let Some(place) = self.find_shared(text, shared) {
+            let used = self.used();
+            if let Some(number) = self.words.get(place) {
+                shared.release(SharedId(number >> SHARED_SHIFT));
+            }
+            self.words.copy_within(place + 1..used, place);
+            self.shared -= 1;
         }
+        let keys = self.keys().iter().map(|key| hash_of(*key));
+        let hashes = keys.chain(self.shared().map(|id| shared.hash(id)));
+        self.bits = hashes.fold(0, |all, hash| if hash == ANY { u32::MAX } else { all | bits(hash) });
+    }
+
+    /// Removes a filter that is not shared.
+    fn remove_at(&mut self, number: usize) {
+        let length = self.filter(number - usize::from(self.shared)).tail.len();
+        let (used, keys) = (self.used(), usize::from(self.shared) + usize::from(self.count) + 1);
+        let behind = keys + self.words.get(number).map_or(0, |key| start(*key));
+        for place in self.words.get_mut(number + 1..keys).unwrap_or_default() {
+            let start = u32::try_from(start(*place).saturating_sub(length)).unwrap_or(0);
+            *place = *place & !(START << START_SHIFT) | start << START_SHIFT;
+        }
+        self.words.copy_within(behind + length..used, behind);
+        self.words.copy_within(number + 1..used - length, number);
+        self.count -= 1;
     }
 
     /// The highest QoS of the filters that match; `None` when none does.
     #[cfg(test)]
     fn matches(&self, topic: &HashedTopic<'_>) -> Option<QoS> {
-        match self.look_up(topic) {
+        let found = if self.may_match(topic) { self.look_up(topic) } else { Found::Nothing };
+        match found {
             Found::Nothing => None,
             Found::Granted(qos) => Some(qos),
             Found::Perhaps => self.compare(topic),
         }
     }
 
+    /// Is there a filter that the topic may match.
+    #[inline]
+    pub(crate) const fn may_match(&self, topic: &HashedTopic<'_>) -> bool {
+        self.bits & topic.bits == topic.bits
+    }
+
     /// Looks for the one filter that a topic can match when none has a wildcard.
     #[inline]
     pub(crate) fn look_up(&self, topic: &HashedTopic<'_>) -> Found {
-        if self.bits & topic.bit == 0 {
-            return Found::Nothing;
-        }
-        if self.wildcards != 0 {
+        if self.bits == u32::MAX {
             return Found::Perhaps;
         }
-        let (mut keys, filters) = self.parts();
-        // Nearly all keys are passed by, so this loop does nothing else.
-        let key = loop {
-            let [key, others @ ..] = keys else { return Found::Nothing };
-            keys = others;
-            if key >> 16 == u32::from(topic.hash) {
-                break *key;
-            }
+        let Some(SharedId(id)) = topic.shared else {
+            return self.with_hash(topic.hash).map_or(Found::Nothing, |number| self.look_at(number, topic));
         };
-        let (start, end) = (start(key), keys.first().map_or(filters.len(), |next| start(*next)));
-        // No filter has no words.
-        if end == start + topic.words.len()
-            && let Some(filter) = filters.get(start..)
-            && filter.iter().zip(topic.words).all(|(a, b)| a == b)
+        match self.numbers().iter().find(|number| *number >> SHARED_SHIFT == id) {
+            Some(number) => Found::Granted(granted(*number)),
+            None => Found::Nothing,
+        }
+    }
+
+    /// Looks for a filter that is not shared by its hash, as nearly every filter is passed by.
+    ///
+    /// Calls nothing, so that all it needs stays in registers.
+    #[inline(never)]
+    fn with_hash(&self, hash: u32) -> Option<usize> {
+        self.keys().iter().position(|key| hash_of(*key) == hash)
+    }
+
+    /// Is the filter with this number the topic.
+    #[inline(never)]
+    fn look_at(&self, number: usize, topic: &HashedTopic<'_>) -> Found {
+        let Packed { head, tail } = self.filter(number);
+        // No filter has no words, nor has a topic that is too long for this.
+        if let Some((start, end)) = topic.words.split_at_checked(head.len())
+            && tail.len() == end.len()
+            && are_same(tail, end)
+            && are_same(head, start)
         {
-            Found::Granted(granted(key))
+            Found::Granted(self.keys().get(number).map_or(QoS::AtMostOnce, |key| granted(*key)))
         } else {
             Found::Perhaps
         }
@@ -284,13 +510,14 @@ impl Subscriptions {
     /// Compares a topic with all filters. The highest QoS of those that match; `None` when none does.
     #[inline(never)]
     pub(crate) fn compare(&self, topic: &HashedTopic<'_>) -> Option<QoS> {
-        let mut highest = None;
-        for (number, key) in self.parts().0.iter().enumerate() {
-            let hash = key >> 16;
-            let matches = if hash == u32::from(ANY) {
-                filter_bytes_match(Text { words: self.filter(number).iter(), word: 0 }, topic.text)
-            } else {
-                hash == u32::from(topic.hash) && topic.is(self.filter(number))
+        let shared = topic
+            .shared
+            .and_then(|SharedId(id)| self.numbers().iter().find(|number| *number >> SHARED_SHIFT == id));
+        let mut highest = shared.map(|number| granted(*number));
+        for (number, key) in self.keys().iter().enumerate() {
+            let matches = match hash_of(*key) {
+                ANY => filter_bytes_match(self.filter(number).bytes(), topic.text),
+                hash => hash == topic.hash && self.filter(number).is(topic.text),
             };
             if matches {
                 highest = highest.max(Some(granted(*key)));
@@ -300,16 +527,21 @@ impl Subscriptions {
     }
 
     /// Can any filter match a topic that begins with `$` (§4.7.2).
-    pub(crate) fn want_system(&self) -> bool {
-        (0..usize::from(self.count)).any(|number| {
-            self.filter(number).first().is_some_and(|word| word.to_le_bytes().starts_with(b"$"))
-        })
+    pub(crate) fn want_system(&self, shared: &Shared) -> bool {
+        let mut all = self.filters().chain(self.shared().map(|id| shared.text(id)));
+        all.any(|filter| filter.bytes().next() == Some(b'$'))
     }
 
     /// Heap bytes in use.
     pub(crate) const fn memory(&self) -> usize {
-        self.words.capacity() * WORD
+        self.words.len() * WORD
     }
+}
+
+/// Are they the same, of which there are as many.
+#[inline]
+fn are_same(words: &[u32], others: &[u32]) -> bool {
+    words.iter().zip(others).all(|(a, b)| a == b)
 }
 
 #[cfg(test)]
@@ -320,48 +552,93 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn five_subscriptions_to_topics_of_20_bytes_take_120_bytes() {
+    fn five(topic: impl Fn(u8) -> String) -> Subscriptions {
         let mut subscriptions = Subscriptions::default();
         for index in 0..5 {
-            let filter = alloc::format!("house/kitchen/lamp/{index}");
-            subscriptions.add(TopicFilter::new(&filter).unwrap(), QoS::AtLeastOnce);
+            subscriptions.add(TopicFilter::new(&topic(index)).unwrap(), QoS::AtLeastOnce);
         }
-        assert_eq!(subscriptions.memory(), 120);
-        assert_eq!(subscriptions.totals(), (5, 100));
+        assert_eq!(subscriptions.totals(&Shared::default()), (5, 100));
+        subscriptions
+    }
+
+    #[test]
+    fn five_subscriptions_to_topics_of_20_bytes_take_124_bytes_or_60_if_they_begin_alike() {
+        assert_eq!(five(|index| alloc::format!("{index}/house/kitchen/lamp")).memory(), 124);
+        assert_eq!(five(|index| alloc::format!("house/kitchen/lamp/{index}")).memory(), 60);
+    }
+
+    #[test]
+    fn what_the_others_have_in_common_is_found_whichever_comes_first() {
+        let mut lengths = [0; 3];
+        for (order, length) in [[0, 1, 2, 3], [3, 0, 1, 2], [0, 3, 1, 2]].into_iter().zip(&mut lengths) {
+            let mut subscriptions = Subscriptions::new("client");
+            for index in order {
+                let filter =
+                    if index == 3 { "all".into() } else { alloc::format!("house/kitchen/lamp/{index}") };
+                subscriptions.add(TopicFilter::new(&filter).unwrap(), QoS::AtMostOnce);
+            }
+            assert_eq!(subscriptions.client_id().to_text(), "client");
+            *length = subscriptions.memory();
+        }
+        // Keys, their end, what is not in common, what is, the identifier.
+        assert_eq!(lengths, [(4 + 1 + 3 + 5 + 2) * WORD; 3]);
     }
 
     proptest! {
         #[test]
         fn packed_filters_behave_like_a_map_of_filters(
-            steps in proptest::collection::vec((any::<bool>(), "[ab+]/[ab#]|[ab]|#|a{46,48}[ab]{0,2}", 0_u8..3), 0..20),
-            topic in "[ab]/[ab]|[ab]|a{46,48}[ab]{0,2}",
+            client_id in "[ab]{0,9}",
+            steps in proptest::collection::vec(
+                (0_u8..3, "[ab+]/[ab#]|[ab]|#|(abcd){0,4}[ab]{1,5}|a{46,48}[ab]{0,2}|a{60,64}", 0_u8..3),
+                0..20,
+            ),
+            topic in "[ab]/[ab]|[ab]|(abcd){0,4}[ab]{1,5}|a{46,48}[ab]{0,2}|a{60,64}",
+            shrinks: bool,
+            are_shared in proptest::collection::vec(any::<bool>(), 20),
         ) {
-            let mut packed = Subscriptions::default();
+            let mut packed = Subscriptions::new(&client_id);
+            let mut shared = Shared::default();
             let mut map = BTreeMap::<String, QoS>::new();
-            for (add, text, qos) in &steps {
+            for ((step, text, qos), is_shared) in steps.iter().zip(are_shared) {
                 let filter = TopicFilter::new(text).unwrap();
                 let qos = QoS::from_number(*qos).unwrap();
-                if *add {
-                    let known = packed.grant(filter, qos);
+                if *step > 0 {
+                    let known = packed.grant(filter, qos, &shared);
                     prop_assert_eq!(known, map.insert(text.clone(), qos).is_some());
-                    if !known {
+                    let most = packed.memory() + Subscriptions::growth(text.len()) + WORD;
+                    if !known && let Some(id) = shared.find_filter(filter) {
+                        packed.add_shared(id, qos, &shared);
+                        shared.take(id);
+                    } else if !known {
                         packed.add(filter, qos);
                     }
+                    if is_shared && !filter.has_wildcard() && shared.find_filter(filter).is_none() {
+                        let id = shared.add(text.as_bytes());
+                        // Another session has it as well, which keeps it.
+                        shared.take(id);
+                        shared.take(id);
+                        packed.share(text.as_bytes(), id);
+                    }
+                    prop_assert!(packed.memory() <= most);
                 } else {
                     map.remove(text);
-                    packed.remove(filter);
+                    packed.remove(filter, &mut shared);
+                    if shrinks {
+                        packed.shrink();
+                    }
                 }
+                prop_assert_eq!(packed.client_id().to_text(), client_id.as_str());
             }
-            prop_assert_eq!(packed.totals(), (map.len(), map.keys().map(String::len).sum()));
+            prop_assert_eq!(packed.totals(&shared), (map.len(), map.keys().map(String::len).sum()));
             let topic = TopicName::new(&topic).unwrap();
             let matching = map.iter().filter(|(text, _)| TopicFilter::new(text).unwrap().matches(topic));
             prop_assert_eq!(
-                packed.matches(&HashedTopic::new(topic, &mut [0; HEAD])),
+                packed.matches(&HashedTopic::new(topic, &mut [0; HEAD], &shared)),
                 matching.map(|(_, qos)| *qos).max()
             );
+            packed.shrink();
             if map.is_empty() {
-                prop_assert_eq!(packed.memory(), 0);
+                prop_assert!(packed.memory() <= Subscriptions::memory_of(&client_id));
             }
         }
     }

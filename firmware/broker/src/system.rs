@@ -134,8 +134,8 @@ impl<A: Access> Broker<A> {
             return;
         }
         self.schedule_system(now);
-        let sessions = self.connections.iter().filter_map(|connection| connection.session.as_deref());
-        let is_wanted = sessions.into_iter().any(|session| session.subscriptions.want_system());
+        let sessions = self.connections.iter().filter_map(|connection| connection.session.as_ref());
+        let is_wanted = sessions.into_iter().any(|session| session.subscriptions.want_system(&self.shared));
         if !is_wanted && !self.bridges.want_system() {
             return;
         }
@@ -167,7 +167,7 @@ impl<A: Access> Broker<A> {
             };
             let may = connection
                 .session
-                .as_deref()
+                .as_ref()
                 .is_some_and(|session| session.subject(access).may(Wish::Read, topic.as_str().as_bytes()));
             if !may || !room.take(topic.as_str().len() + value.len() + 16, Need::Growth) {
                 continue;
@@ -203,14 +203,14 @@ impl<A: Access> Broker<A> {
     }
 
     fn facts(&self, now: Instant) -> Facts {
-        let sessions = self.connections.iter().filter_map(|connection| connection.session.as_deref());
+        let sessions = self.connections.iter().filter_map(|connection| connection.session.as_ref());
         let started = self.system.started.unwrap_or(now);
         Facts {
             counters: self.counters(),
             uptime: now.0.saturating_sub(started.0) / 1000,
             connected: self.clients(),
             away: self.away.len(),
-            subscriptions: sessions.map(|session| session.subscriptions.totals().0).sum(),
+            subscriptions: sessions.map(|session| session.subscriptions.totals(&self.shared).0).sum(),
             retained: self.retained.count(),
             retained_bytes: self.retained.bytes(),
             unsaved: self.retained.unsaved(),

@@ -35,8 +35,7 @@ impl<A: Access> Broker<A> {
         loop {
             let Self { connections, room, .. } = self;
             let connection = connections.get_mut(id);
-            let Some(websocket) = connection.and_then(|connection| connection.websocket.as_deref_mut())
-            else {
+            let Some(websocket) = connection.and_then(Connection::websocket) else {
                 return;
             };
             match turn(websocket, &mut bytes, &mut scratch, room) {
@@ -85,9 +84,9 @@ fn turn(websocket: &mut WebSocket, bytes: &mut &[u8], scratch: &mut Scratch, roo
 impl Connection {
     /// Encodes a packet as this connection carries it.
     pub(crate) fn encode(&self, packet: &Packet<'_>) -> Result<Bytes, EncodeError> {
-        match self.websocket {
-            None => Bytes::encode(&[], packet),
-            Some(_) => Bytes::encode(&WebSocket::data_header(packet.encoded_length()?), packet),
+        match self.is_websocket() {
+            false => Bytes::encode(&[], packet),
+            true => Bytes::encode(&WebSocket::data_header(packet.encoded_length()?), packet),
         }
     }
 
@@ -103,7 +102,7 @@ impl Connection {
             CloseReason::NoMemory => 1013,
             _ => 1008,
         };
-        self.websocket.as_deref_mut().and_then(|websocket| websocket.close(code))
+        self.websocket().and_then(|websocket| websocket.close(code))
     }
 }
 

@@ -85,7 +85,7 @@ mod tests {
 
     use crate::{
         image::Target,
-        model::{Access, AccessPointPolicy, Anonymous, Direction, PinFunction, Role},
+        model::{Access, AccessPointPolicy, Anonymous, Direction, LedUse, PinFunction, PowerOn, Role},
     };
 
     macro_rules! round_trip {
@@ -102,7 +102,17 @@ mod tests {
 
     #[test]
     fn every_word_and_number_leads_back_to_its_variant() {
-        round_trip!(Access, AccessPointPolicy, Anonymous, Direction, PinFunction, Role, Target);
+        round_trip!(
+            Access,
+            AccessPointPolicy,
+            Anonymous,
+            Direction,
+            LedUse,
+            PinFunction,
+            PowerOn,
+            Role,
+            Target
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use espbroker_config::{
     model::Config,
     slots::{self, Absence, Loaded, Slot},
 };
+use espbroker_plug::Pins;
 
 use crate::{
     Instant,
@@ -30,8 +31,12 @@ pub struct Node<F> {
     found: Vec<Status>,
     console: Console,
     outputs: VecDeque<Output>,
+    /// Lines of the status that were put out, while it is asked for.
+    listed: Option<usize>,
     /// Keeps retained messages in flash; `None` before there are any, and when the flash cannot be read.
     keeper: Option<Keeper>,
+    /// Outputs that have kept their level over the restart.
+    kept: Pins,
 }
 
 enum Stage {
@@ -53,7 +58,9 @@ impl<F: NorFlash> Node<F> {
             found: Vec::new(),
             console: Console::default(),
             outputs: VecDeque::new(),
+            listed: None,
             keeper: None,
+            kept: Pins::default(),
         };
         // Ends whatever the boot ROM has left on the line at its own baud rate.
         node.print("\r\n");
@@ -68,7 +75,7 @@ impl<F: NorFlash> Node<F> {
         match (&mut self.stage, input) {
             (_, Input::Console(bytes)) => {
                 for request in bytes.iter().filter_map(|&byte| self.console.push(byte)).collect::<Vec<_>>() {
-                    self.answer(request);
+                    self.answer(request, now);
                     if request == Request::Restart {
                         break;
                     }
@@ -89,6 +96,7 @@ impl<F: NorFlash> Node<F> {
                         self.print("store: unreadable, retained messages are not kept over a restart\r\n");
                     }
                 }
+                online.start_plug(&config, &self.kept, now, &mut self.outputs);
                 self.stage = Stage::Run(Box::new(online));
                 self.handle(Input::Tick, now);
             }
@@ -102,6 +110,7 @@ impl<F: NorFlash> Node<F> {
                     }
                 }
             }
+            (Stage::Measure(_) | Stage::Load, Input::Pin { gpio, level }) => self.kept.note(gpio, level),
             // Nothing was asked of the radio or the network yet.
             (Stage::Measure(_) | Stage::Load, _) => {}
         }
@@ -109,7 +118,35 @@ impl<F: NorFlash> Node<F> {
 
     /// What to do next; `None` until something else is handled.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        if let Some(output) = self.outputs.pop_front() {
+            return Some(output);
+        }
+        // Their places would be held for ever, and more of them for every long list.
+        self.outputs = VecDeque::new();
+        if let Some(line) = self.list() {
+            return Some(line);
+        }
+        match &mut self.stage {
+            Stage::Run(online) => online.server.poll_output(),
+            Stage::Measure(_) | Stage::Load => None,
+        }
+    }
+
+    /// The next line of the status, if it was asked for; one by one, as all of them take some kilobytes.
+    fn list(&mut self) -> Option<Output> {
+        let listed = self.listed?;
+        let mut line = self.found.get(listed).map(Status::to_line);
+        if let Stage::Run(online) = &self.stage {
+            let mut place = self.found.len();
+            online.statuses(|status| {
+                if place == listed {
+                    line = Some(status.to_line());
+                }
+                place += 1;
+            });
+        }
+        self.listed = line.is_some().then_some(listed + 1);
+        line.map(Output::Console)
     }
 
     /// When to feed [`Input::Tick`]; `None` when only an event can change anything. A time in the past, which start-up
@@ -168,16 +205,17 @@ impl<F: NorFlash> Node<F> {
         Config::new("espbroker")
     }
 
-    fn answer(&mut self, request: Request) {
+    fn answer(&mut self, request: Request, now: Instant) {
+        // What was asked for before comes before.
+        while let Some(line) = self.list() {
+            self.outputs.push_back(line);
+        }
         match request {
-            Request::Status => {
-                let online = match &self.stage {
-                    Stage::Run(online) => online.statuses(),
-                    Stage::Measure(_) | Stage::Load => Vec::new(),
-                };
-                self.found.iter().chain(&online).for_each(|status| say(&mut self.outputs, status));
-            }
+            Request::Status => self.listed = Some(0),
             Request::Restart => {
+                if let Stage::Run(online) = &mut self.stage {
+                    online.leave(now, &mut self.outputs);
+                }
                 self.finish();
                 self.outputs.push_back(Output::Restart);
             }
@@ -189,6 +227,8 @@ impl<F: NorFlash> Node<F> {
 
     fn note(&mut self, status: Status) {
         say(&mut self.outputs, &status);
+        // There are two or three of them, for ever.
+        self.found.reserve_exact(1);
         self.found.push(status);
     }
 

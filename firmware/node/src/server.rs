@@ -21,7 +21,6 @@ use crate::{
     access::Users,
     interface::{BootInfo, BridgeId, ConnectionId, Output},
     listeners::Listeners,
-    online::say,
     settings::{anonymous, bridge_settings, broker_settings},
     status::{BridgeReport, ListenFailure, Mode, Service, Status},
 };
@@ -36,6 +35,8 @@ pub(crate) struct Server {
     bridge_names: Vec<String>,
     /// Whether the station has an address.
     has_station: bool,
+    /// The last time that the broker was told.
+    now: BrokerInstant,
 }
 
 impl Server {
@@ -47,13 +48,16 @@ impl Server {
             waiting_bridges: Some(bridge_settings(config)),
             bridge_names: bridge_names(config),
             has_station: false,
+            now: BrokerInstant(0),
         }
     }
 
     /// Takes accounts, permissions and bridges from another config; connections stay.
     pub(crate) fn configure(&mut self, config: &model::Config, now: Instant, outputs: &mut VecDeque<Output>) {
+        self.carry_out(outputs);
         self.bridge_names = bridge_names(config);
         let at = broker_instant(now);
+        self.now = at;
         self.broker.set_access(Users::new(&config.broker), anonymous(&config.broker), at);
         let bridges = bridge_settings(config);
         if self.waiting_bridges.is_some() {
@@ -61,7 +65,6 @@ impl Server {
         } else {
             self.broker.set_bridges(bridges, at);
         }
-        self.carry_out(now, outputs);
     }
 
     /// Opens the ports, and begins with the bridges, if that is due; does nothing while all is open.
@@ -71,8 +74,9 @@ impl Server {
         if self.has_station
             && let Some(bridges) = self.waiting_bridges.take()
         {
-            self.broker.set_bridges(bridges, broker_instant(now));
-            self.carry_out(now, outputs);
+            self.carry_out(outputs);
+            self.now = broker_instant(now);
+            self.broker.set_bridges(bridges, self.now);
         }
     }
 
@@ -151,44 +155,79 @@ impl Server {
         self.tell(BrokerInput::Closed { connection }, now, outputs);
     }
 
-    /// Passes bytes, sent bytes or time on to the broker.
+    /// Passes bytes, sent bytes or time on to the broker. What it wants then is for [`Self::poll_output`].
     pub(crate) fn tell(&mut self, input: BrokerInput<'_>, now: Instant, outputs: &mut VecDeque<Output>) {
-        self.broker.handle(input, broker_instant(now));
-        self.carry_out(now, outputs);
+        self.carry_out(outputs);
+        self.now = broker_instant(now);
+        self.broker.handle(input, self.now);
     }
 
-    /// Passes on what the broker wants.
-    fn carry_out(&mut self, now: Instant, outputs: &mut VecDeque<Output>) {
-        while let Some(output) = self.broker.poll_output() {
-            match output {
+    /// Publishes a message of the device's own, to be retained.
+    pub(crate) fn retain(
+        &mut self,
+        topic: &str,
+        payload: &str,
+        now: Instant,
+        outputs: &mut VecDeque<Output>,
+    ) {
+        self.carry_out(outputs);
+        self.now = broker_instant(now);
+        self.broker.retain_own(topic, payload.as_bytes(), self.now);
+    }
+
+    /// Publishes a message of the device's own.
+    pub(crate) fn publish(
+        &mut self,
+        topic: &str,
+        payload: &str,
+        now: Instant,
+        outputs: &mut VecDeque<Output>,
+    ) {
+        self.carry_out(outputs);
+        self.now = broker_instant(now);
+        self.broker.publish_own(topic, payload.as_bytes(), self.now);
+    }
+
+    /// Puts out what the broker wants, before it is told something else.
+    pub(crate) fn carry_out(&mut self, outputs: &mut VecDeque<Output>) {
+        outputs.extend(core::iter::from_fn(|| self.poll_output()));
+    }
+
+    /// What the broker wants. One by one: all of a message to everybody would take more memory than the message.
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        loop {
+            return Some(match self.broker.poll_output()? {
                 BrokerOutput::Send { connection, bytes } => {
-                    if self.connections.contains_key(&connection) {
-                        outputs.push_back(Output::Send { connection, bytes });
+                    if !self.connections.contains_key(&connection) {
+                        continue;
                     }
+                    Output::Send { connection, bytes }
                 }
                 BrokerOutput::Close { connection, reason: _ } => {
                     self.connections.remove(&connection);
-                    outputs.push_back(Output::Close { connection });
+                    Output::Close { connection }
                 }
                 BrokerOutput::Open { bridge, host, port } if self.has_station => {
-                    outputs.push_back(Output::Open { bridge, host: host.into(), port });
+                    Output::Open { bridge, host: host.into(), port }
                 }
                 BrokerOutput::Open { bridge, .. } => {
                     let reason = OpenFailure::Unreachable;
-                    self.broker.handle(BrokerInput::OpenFailed { bridge, reason }, broker_instant(now));
+                    self.broker.handle(BrokerInput::OpenFailed { bridge, reason }, self.now);
+                    continue;
                 }
-                BrokerOutput::Abandon { bridge } => outputs.push_back(Output::Abandon { bridge }),
+                BrokerOutput::Abandon { bridge } => Output::Abandon { bridge },
                 BrokerOutput::Bridge { bridge, state } => {
                     let name = self.bridge_names.get(usize::from(bridge.0)).map(String::as_str);
                     let name = name.unwrap_or_default().to_string();
-                    say(outputs, &Status::Bridge { name, report: BridgeReport::from(state) });
+                    Output::Console(Status::Bridge { name, report: BridgeReport::from(state) }.to_line())
                 }
-            }
+            });
         }
     }
 
     /// Ends every connection through a network that is gone.
     pub(crate) fn disconnect(&mut self, mode: Mode, now: Instant, outputs: &mut VecDeque<Output>) {
+        self.carry_out(outputs);
         let through = |(&connection, &used)| (used == mode).then_some(connection);
         let gone: Vec<_> = self.connections.iter().filter_map(through).collect();
         // All are forgotten before the first will is published: nobody among them can receive it.

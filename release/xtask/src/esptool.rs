@@ -8,7 +8,10 @@ use std::{
     process::Command,
 };
 
-use crate::process::{self, Background, Failure, Tally, root, scratch};
+use crate::{
+    process::{self, Failure, Tally, root, scratch},
+    watched::Watched,
+};
 
 /// The version that the checks were made with.
 const VERSION: &str = "5.6.0";
@@ -53,24 +56,9 @@ pub(crate) fn run(program: &Path, tally: &mut Tally) -> Result<(), Failure> {
     for (name, loader) in LOADERS {
         let folder = tempfile::tempdir()?;
         let flash = folder.path().join("flash.bin");
-        let (_device, line) = Background::start(
-            program,
-            &[
-                "simulate".as_ref(),
-                "--quiet".as_ref(),
-                "--rfc2217".as_ref(),
-                "--pace=instant".as_ref(),
-                "--flash".as_ref(),
-                flash.as_os_str(),
-            ],
-        )?;
-        let bench = Bench {
-            esptool: esptool.clone(),
-            port: line.trim().to_owned(),
-            flash,
-            folder: folder.path().to_owned(),
-            loader,
-        };
+        let arguments = ["simulate", "--quiet", "--rfc2217", "--pace=instant", "--flash"];
+        let (_device, port) = Watched::virtual_device(Command::new(program).args(arguments).arg(&flash))?;
+        let bench = Bench { esptool: esptool.clone(), port, flash, folder: folder.path().to_owned(), loader };
         bench.identify(name, tally);
         bench.write(name, tally);
         if loader != Loader::Rom {

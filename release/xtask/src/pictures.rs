@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::process::{self, Background, Failure, root};
+use crate::{
+    process::{self, Failure, root},
+    watched::Watched,
+};
 
 /// Begin of the names of this task's tmux servers, apart from the user's own; one each, since a server that was told to
 /// end may still be there when the next one starts.
@@ -72,9 +75,9 @@ impl Studio {
     fn wizard(&self) -> Result<(), Failure> {
         fs::write(self.folder.join("passphrase"), "correct horse battery staple\n")?;
         let network = format!("home={}", self.folder.join("passphrase").display());
-        let (_device, port) =
-            Background::start(&self.program, &["simulate", "--quiet", "--rfc2217", "--network", &network])?;
-        self.record("wizard", &format!("setup --port {}", port.trim()), |terminal| {
+        let arguments = ["simulate", "--quiet", "--rfc2217", "--network", &network];
+        let (_device, port) = Watched::virtual_device(Command::new(&self.program).args(arguments))?;
+        self.record("wizard", &format!("setup --port {port}"), |terminal| {
             terminal.wait_for("Which board")?;
             terminal.keys(&["Down", "Down", "Enter"])?;
             terminal.wait_for("Name of the device")?;

@@ -1,10 +1,9 @@
 //! Programs that a task starts: their output, their end, and what to say when they are missing.
 
 use std::{
-    ffi::OsStr,
-    io::{self, BufRead as _, BufReader},
+    io,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::Instant,
 };
 
@@ -66,46 +65,6 @@ pub(crate) fn missing(name: &str, error: &io::Error) -> Failure {
         _ => "see CONTRIBUTING.md",
     };
     format!("cannot start `{name}` ({error}): {install}").into()
-}
-
-/// A program that runs beside the task and is killed with it.
-pub(crate) struct Background(Child);
-
-impl Background {
-    /// Starts a program and reads its first line of output.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be started or ends without printing a line.
-    pub(crate) fn start<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> Result<(Self, String), Failure> {
-        let name = program.display().to_string();
-        let mut child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .map_err(|error| missing(&name, &error))?;
-        let stdout = child.stdout.take();
-        let background = Self(child);
-        let mut line = String::new();
-        if let Some(stdout) = stdout {
-            BufReader::new(stdout).read_line(&mut line)?;
-        }
-        if line.is_empty() {
-            Err(format!("`{name}` ended without a word").into())
-        } else {
-            Ok((background, line))
-        }
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        // Already gone is as good as killed.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// Counts what passed, and prints it as it happens.

@@ -41,6 +41,17 @@ impl Watched {
         Ok((watched, input))
     }
 
+    /// A virtual device served over RFC 2217, and the port that it says it has.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start, or says no port.
+    pub(crate) fn virtual_device(command: &mut Command) -> Result<(Self, String), Failure> {
+        let mut device = Self::start(command)?;
+        let port = device.line("its port", |line| line.starts_with("rfc2217://"))?;
+        Ok((device, port.trim_end().to_owned()))
+    }
+
     fn spawn(command: &mut Command) -> Result<Self, Failure> {
         let program = command.get_program().to_string_lossy().into_owned();
         let mut child = command

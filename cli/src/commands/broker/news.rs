@@ -95,7 +95,8 @@ impl News {
             | Status::Config(_)
             | Status::Wifi(_)
             | Status::Address { .. }
-            | Status::AccessPoint(_) => return None,
+            | Status::AccessPoint(_)
+            | Status::Relay { .. } => return None,
         })
     }
 

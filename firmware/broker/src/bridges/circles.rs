@@ -17,7 +17,7 @@ impl<A: Access> Broker<A> {
     /// A link to another broker is up or down, here or at the other end. With fewer than two there is no circle.
     pub(crate) fn watch_circles(&mut self) {
         let own = self.bridges.list.iter().filter(|bridge| bridge.is_up()).count();
-        let sessions = self.connections.iter().filter_map(|connection| connection.session.as_deref());
+        let sessions = self.connections.iter().filter_map(|connection| connection.session.as_ref());
         let links = own + sessions.filter(|session| session.is_bridge).count();
         if links < 2 {
             self.bridges.circle = None;
@@ -58,7 +58,7 @@ impl<A: Access> Broker<A> {
     fn link(&self, origin: Origin) -> Origin {
         match origin {
             Origin::Client(id) => {
-                let session = self.connections.get(id).and_then(|connection| connection.session.as_deref());
+                let session = self.connections.get(id).and_then(|connection| connection.session.as_ref());
                 if session.is_some_and(|session| session.is_bridge) { origin } else { Origin::Here }
             }
             Origin::Here | Origin::Bridge(_) => origin,

@@ -113,7 +113,7 @@ impl<A: Access> Broker<A> {
     pub(crate) fn bridge_closed(
         &mut self,
         id: BridgeId,
-        session: Option<Box<Session>>,
+        session: Option<Session>,
         reason: CloseReason,
         now: Instant,
     ) {

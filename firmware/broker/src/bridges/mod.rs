@@ -59,7 +59,7 @@ struct Bridge {
     lost: Instant,
     connection: Option<ConnectionId>,
     /// While there is no link. Else it is with the connection.
-    session: Option<Box<Session>>,
+    session: Option<Session>,
 }
 
 /// Whether a link is up, as its notification says.
@@ -89,7 +89,7 @@ impl Bridge {
             echo: None,
             lost: now,
             connection: None,
-            session: Some(Box::new(Session::new("".into(), durability))),
+            session: Some(Session::new("", durability)),
             settings,
         }
     }
@@ -120,7 +120,7 @@ impl Bridge {
             + self.map.memory()
             + self.notification.as_ref().map_or(0, |topic| topic.len())
             + self.echo.as_ref().map_or(0, |_| size_of::<Echo>())
-            + self.session.as_deref().map_or(0, Session::memory)
+            + self.session.as_ref().map_or(0, Session::memory)
     }
 }
 

@@ -133,12 +133,12 @@ impl<A: Access> Broker<A> {
             let retain = bridge.retain_out(retain);
             taken = true;
             let mut post = Post { outbox, room, counters, settings };
-            if let Some(session) = bridge.session.as_deref_mut() {
+            if let Some(session) = bridge.session.as_mut() {
                 post.queue(session, Waiting { message, qos, retain });
             } else if let Some(connection) =
                 bridge.connection.and_then(|connection| connections.get_mut(connection))
             {
-                match connection.session.as_deref_mut() {
+                match connection.session.as_mut() {
                     // Its echo is noted when it is handed out from there.
                     Some(session) if bridge.echo.is_some() => {
                         post.queue(session, Waiting { message, qos, retain });

@@ -16,6 +16,8 @@ mod messages;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod own;
+#[cfg(test)]
 mod pacing;
 #[cfg(test)]
 mod permissions;
@@ -25,6 +27,8 @@ mod refusal;
 mod retained;
 #[cfg(test)]
 mod script;
+#[cfg(test)]
+mod shared;
 #[cfg(test)]
 mod slow;
 #[cfg(test)]

@@ -108,7 +108,7 @@ extern "C" fn lx106_main() -> u32 {
     let board = Board { events: VecDeque::new(), access_point: false };
     let mut device = Device::boot(board, flash, info);
     loop {
-        ethernet::receive();
+        let more = ethernet::receive();
         // SAFETY: lwIP was started, and nothing of it runs now.
         unsafe { board_network_timers() };
         while let Some(byte) = uart::receive() {
@@ -123,6 +123,8 @@ extern "C" fn lx106_main() -> u32 {
         let due = device.turn();
         let timers = clock::now() + Duration::from_millis(u64::from(board_network_patience()));
         let due = due.map_or(timers, |due| due.min(timers));
-        clock::wait_until(Some(due));
+        if !more {
+            clock::wait_until(Some(due));
+        }
     }
 }

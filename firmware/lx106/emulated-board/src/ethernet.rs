@@ -47,6 +47,7 @@ const CRC: usize = 4;
 const FRAME: usize = 1536;
 const SENDERS: usize = 16;
 const RECEIVERS: usize = 32;
+const FRAMES_AT_ONCE: usize = 4;
 
 #[repr(C, align(4))]
 struct Frames([[u8; FRAME]; SENDERS + RECEIVERS]);
@@ -111,15 +112,16 @@ pub(crate) fn set_up(mac: [u8; 6]) {
     write(MODE, MODE_RUN);
 }
 
-/// Gives lwIP every frame that has come in.
-pub(crate) fn receive() {
+/// Gives lwIP frames that have come in, not more than a few, as the device has to take out of lwIP's memory what was in
+/// them; `true` when there may be more.
+pub(crate) fn receive() -> bool {
     write(INTERRUPT_SOURCE, read(INTERRUPT_SOURCE));
-    loop {
+    for _ in 0..FRAMES_AT_ONCE {
         let next = NEXT_TO_RECEIVE.0.get();
         let index = SENDERS + next;
         let found = status(index);
         if found & READY != 0 {
-            return;
+            return false;
         }
         let length = usize::try_from(found >> 16).unwrap_or_default().min(FRAME).saturating_sub(CRC);
         // SAFETY: the descriptor says that the frame is there, and the Ethernet leaves it alone until it is given back.
@@ -128,6 +130,7 @@ pub(crate) fn receive() {
         set_status(index, READY | INTERRUPT);
         NEXT_TO_RECEIVE.0.set((next + 1) % RECEIVERS);
     }
+    true
 }
 
 /// lwIP's way out: copies a frame and sends it.

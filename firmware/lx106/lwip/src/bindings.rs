@@ -39,8 +39,6 @@ pub(crate) const ERR_RESET: Err = -14;
 #[cfg(feature = "vendor")]
 pub(crate) const ERR_RESET: Err = -9;
 
-/// `TCP_WRITE_FLAG_COPY`.
-pub(crate) const WRITE_COPY: u8 = 1;
 /// `TCP_PRIO_MIN`: out of memory, lwIP ends connections of this priority first.
 pub(crate) const PRIORITY_LOW: u8 = 1;
 /// `TCP_PRIO_NORMAL`.
@@ -85,7 +83,6 @@ unsafe extern "C" {
     pub(crate) fn tcp_poll(pcb: *mut Pcb, polled: Option<Polled>, half_seconds: u8);
     pub(crate) fn tcp_err(pcb: *mut Pcb, failed: Option<Failed>);
     pub(crate) fn tcp_recved(pcb: *mut Pcb, length: u16);
-    pub(crate) fn tcp_write(pcb: *mut Pcb, bytes: *const c_void, length: u16, flags: u8) -> Err;
     pub(crate) fn tcp_output(pcb: *mut Pcb) -> Err;
     pub(crate) fn tcp_close(pcb: *mut Pcb) -> Err;
     pub(crate) fn tcp_abort(pcb: *mut Pcb);
@@ -107,4 +104,6 @@ unsafe extern "C" {
 
     /// Bounds the segments that a connection sends, and sends small ones at once.
     pub(crate) fn espbroker_pcb_set_up(pcb: *mut Pcb, segment: u16);
+    /// `tcp_write` with a copy; a segment that it opens has room for `segment` bytes only, if those are fewer.
+    pub(crate) fn espbroker_pcb_write(pcb: *mut Pcb, bytes: *const c_void, length: u16, segment: u16) -> Err;
 }

@@ -80,31 +80,32 @@ pub(crate) extern "C" fn received(argument: *mut c_void, _: *mut Pcb, pbuf: *mut
 
 /// The peer has acknowledged bytes.
 pub(crate) extern "C" fn sent(argument: *mut c_void, _: *mut Pcb, length: u16) -> Err {
-    let mut network = NETWORK.use_it();
-    if let Some(connection) = connection(argument).and_then(|id| network.connection(id)) {
-        connection.push_acknowledged(length);
+    if let Some(id) = connection(argument) {
+        NETWORK.use_it().acknowledged(id, length);
     }
-    drop(network);
     wake();
     ERR_OK
 }
 
-/// Half a second has gone by: a write that found no memory is tried again.
+/// Half a second has gone by. A write that found no memory is tried again.
 pub(crate) extern "C" fn polled(argument: *mut c_void, _: *mut Pcb) -> Err {
     let mut network = NETWORK.use_it();
-    if let Some(connection) = connection(argument).and_then(|id| network.connection(id)) {
-        connection.flush();
+    let waits = connection(argument).and_then(|id| network.connection(id)).is_some_and(|connection| {
+        connection.push_time();
+        connection.can_send()
+    });
+    drop(network);
+    if waits {
+        wake();
     }
     ERR_OK
 }
 
 /// lwIP has ended a connection and freed its side: reset by the peer, timed out, or sacrificed for memory.
 pub(crate) extern "C" fn failed(argument: *mut c_void, _: Err) {
-    let mut network = NETWORK.use_it();
-    if let Some(connection) = connection(argument).and_then(|id| network.connection(id)) {
-        connection.push_gone();
+    if let Some(id) = connection(argument) {
+        NETWORK.use_it().gone(id);
     }
-    drop(network);
     wake();
 }
 

@@ -1,45 +1,51 @@
 //! [`Connection`]: one TCP connection of lwIP, with what waits in both directions.
 
-use alloc::collections::VecDeque;
 use core::{ffi::c_void, ptr};
 
 use espbroker_node::{Bytes, ConnectionId};
 
 use crate::{
-    NETWORK, SEGMENT,
+    SEGMENT, SEGMENT_COST,
+    behind::Behind,
     bindings::{
-        ERR_OK, PRIORITY_NORMAL, Pbuf, Pcb, WRITE_COPY, espbroker_pcb_set_up, pbuf_cat, pbuf_free, tcp_abort,
-        tcp_arg, tcp_err, tcp_output, tcp_poll, tcp_recv, tcp_recved, tcp_sent, tcp_setprio, tcp_write,
+        ERR_OK, PRIORITY_NORMAL, Pbuf, Pcb, espbroker_pcb_set_up, espbroker_pcb_write, pbuf_cat, tcp_abort,
+        tcp_arg, tcp_err, tcp_output, tcp_poll, tcp_recv, tcp_recved, tcp_sent, tcp_setprio,
     },
     callbacks,
+    received::Received,
 };
 
 /// Bytes of one connection that lwIP holds until they are acknowledged.
 const UNDER_WAY: u16 = 2 * SEGMENT;
-/// How often lwIP calls for a connection whose last write found no memory, in half seconds.
+/// How often lwIP calls for a connection, in half seconds.
 const POLL: u8 = 1;
 
 /// How long a client may take to end a connection, in calls of lwIP's, half a second apart.
 const LINGER: usize = 4;
 
+/// How long a peer may acknowledge nothing while others wait for the memory of its segments, in calls of lwIP's.
+const SILENCE: u8 = 20;
+
 /// One connection. Its `pcb` is null once lwIP has ended it.
 pub(crate) struct Connection {
-    pub(crate) id: ConnectionId,
     pcb: *mut Pcb,
     /// What has come in and was not taken yet; lwIP's own buffers.
     received: *mut Pbuf,
-    /// Bytes of the first of them that were taken.
-    taken: u16,
-    /// The peer will send nothing more.
-    ended: bool,
+    /// The first that lwIP has not been given yet; the others are [`Behind`].
+    waiting: Option<Bytes>,
+    pub(crate) id: ConnectionId,
+    /// Bytes of `waiting` that lwIP has been given.
+    given: u16,
     /// Bytes that lwIP has and the peer has not acknowledged.
     under_way: u16,
     /// Bytes acknowledged since this was last asked for.
-    acknowledged: usize,
-    /// What lwIP has not been given yet.
-    waiting: VecDeque<Bytes>,
-    /// Bytes of the first of them that it has been given.
-    given: usize,
+    acknowledged: u16,
+    /// Calls of lwIP's since the peer last acknowledged something, while it had something to acknowledge.
+    silent: u8,
+    /// The peer will send nothing more.
+    ended: bool,
+    /// Some of what waits is [`Behind`].
+    has_behind: bool,
 }
 
 /// The argument of the callbacks that belong to a connection: its number, never a pointer. Never null, so that a
@@ -63,15 +69,16 @@ impl Connection {
             tcp_poll(pcb, Some(callbacks::polled), POLL);
         }
         Self {
-            id,
             pcb,
             received: ptr::null_mut(),
-            taken: 0,
-            ended: false,
+            waiting: None,
+            id,
+            given: 0,
             under_way: 0,
             acknowledged: 0,
-            waiting: VecDeque::new(),
-            given: 0,
+            silent: 0,
+            ended: false,
+            has_behind: false,
         }
     }
 
@@ -92,9 +99,10 @@ impl Connection {
     }
 
     /// Notes what the peer has acknowledged.
-    pub(crate) fn push_acknowledged(&mut self, length: u16) {
+    pub(crate) const fn push_acknowledged(&mut self, length: u16) {
         self.under_way = self.under_way.saturating_sub(length);
-        self.acknowledged += usize::from(length);
+        self.acknowledged = self.acknowledged.saturating_add(length);
+        self.silent = 0;
     }
 
     /// Notes that lwIP has freed its side.
@@ -102,124 +110,125 @@ impl Connection {
         self.pcb = ptr::null_mut();
     }
 
+    /// Notes that half a second has gone by.
+    pub(crate) const fn push_time(&mut self) {
+        self.silent = if self.is_busy() { self.silent.saturating_add(1) } else { 0 };
+    }
+
     /// Whether nothing more can come of this connection.
     pub(crate) const fn is_over(&self) -> bool {
         self.pcb.is_null() || (self.ended && self.received.is_null())
     }
 
+    /// Whether lwIP holds something for it that the peer has not acknowledged.
+    pub(crate) const fn is_busy(&self) -> bool {
+        self.under_way > 0 && !self.pcb.is_null()
+    }
+
+    /// Whether its peer has acknowledged nothing for so long that the memory is for others.
+    pub(crate) const fn is_silent(&self) -> bool {
+        self.silent >= SILENCE
+    }
+
+    /// Whether something waits that lwIP may be given.
+    pub(crate) const fn can_send(&self) -> bool {
+        self.waiting.is_some() && self.under_way < UNDER_WAY && !self.pcb.is_null()
+    }
+
     /// Bytes of the heap that lwIP holds for what the peer has not acknowledged.
     pub(crate) fn held(&self) -> u32 {
-        if self.under_way == 0 { 0 } else { u32::from(self.under_way) + u32::from(NETWORK.segment) }
+        if self.is_busy() { u32::from(self.under_way) + SEGMENT_COST } else { 0 }
     }
 
     /// Whether the device has something to hear of this connection.
-    pub(crate) fn has_news(&self) -> bool {
+    pub(crate) const fn has_news(&self) -> bool {
         self.acknowledged > 0 || !self.received.is_null() || self.is_over()
     }
 
     /// Bytes acknowledged since the last call.
     pub(crate) fn take_acknowledged(&mut self) -> usize {
-        core::mem::take(&mut self.acknowledged)
+        core::mem::take(&mut self.acknowledged).into()
     }
 
-    /// Copies what came in, in order, and gives lwIP its buffers back; returns how many bytes.
-    pub(crate) fn take_received(&mut self, buffer: &mut [u8]) -> usize {
-        let mut length = 0;
-        // SAFETY: `received` is null or the head of a chain that this port owns; `payload` and `length` of each link
-        // are a span that lives as long as the link.
-        while let Some(link) = unsafe { self.received.as_ref() } {
-            let payload = link.payload.cast::<u8>();
-            // SAFETY: as above.
-            let bytes = unsafe { core::slice::from_raw_parts(payload, usize::from(link.length)) };
-            let rest = bytes.get(usize::from(self.taken)..).unwrap_or_default();
-            let Some(room) = buffer.get_mut(length..).filter(|room| !room.is_empty()) else { break };
-            let step = rest.len().min(room.len());
-            if let (Some(room), Some(rest)) = (room.get_mut(..step), rest.get(..step)) {
-                room.copy_from_slice(rest);
-            }
-            length += step;
-            if step < rest.len() {
-                self.taken += u16::try_from(step).unwrap_or(u16::MAX);
-                break;
-            }
-            self.free_first_link();
-        }
-        if !self.pcb.is_null() && length > 0 {
+    /// Takes the first of lwIP's buffers that came in.
+    pub(crate) fn take_received(&mut self) -> Option<Received> {
+        // SAFETY: null, or the head of a chain that this port has the only reference to.
+        let received = unsafe { Received::take_first(&mut self.received) }?;
+        if !self.pcb.is_null() {
             // SAFETY: lwIP still has this connection: it would have called `failed` otherwise.
-            unsafe { tcp_recved(self.pcb, u16::try_from(length).unwrap_or(u16::MAX)) };
+            unsafe { tcp_recved(self.pcb, received.length()) };
         }
-        length
+        Some(received)
     }
 
-    /// Gives the first link of the chain back and keeps the others.
-    fn free_first_link(&mut self) {
-        self.taken = 0;
-        // SAFETY: the caller has seen that the chain has a link. Cutting it off keeps `pbuf_free` from going on, which
-        // would give back the others too: this port holds the only reference to the chain.
-        unsafe {
-            let first = self.received;
-            self.received = (*first).next;
-            (*first).next = ptr::null_mut();
-            (*first).total_length = (*first).length;
-            pbuf_free(first);
+    /// Lets bytes wait behind those that do already; `false` when there is no memory for that.
+    pub(crate) fn push(&mut self, bytes: Bytes, behind: &mut Behind) -> bool {
+        if self.waiting.is_none() {
+            self.waiting = Some(bytes);
+            return true;
         }
+        self.has_behind = true;
+        behind.push(self.id, bytes)
     }
 
-    /// Sends bytes behind those that wait, as far as lwIP may hold them; the rest waits.
-    pub(crate) fn push(&mut self, bytes: Bytes) {
-        let given = if self.waiting.is_empty() { self.give(&bytes, 0) } else { 0 };
-        if given < bytes.len() {
-            self.given = if self.waiting.is_empty() { given } else { self.given };
-            self.waiting.push_back(bytes);
-        }
-        if given > 0 {
-            self.output();
-        }
+    /// Bytes of what waits that lwIP may be given now; they go into one segment, or into full ones.
+    pub(crate) fn portion(&self, behind: &Behind) -> u16 {
+        let first = self.waiting.as_ref().map_or(0, |bytes| bytes.len().saturating_sub(self.given.into()));
+        let others = if self.has_behind { behind.length(self.id) } else { 0 };
+        let room = UNDER_WAY.saturating_sub(self.under_way);
+        u16::try_from(first + others).unwrap_or(u16::MAX).min(room)
     }
 
-    /// Gives lwIP as much of what waits as it may hold; what it has no memory for is tried again when it polls.
-    pub(crate) fn flush(&mut self) {
+    /// Gives lwIP as much of what waits as it may hold; what it has no memory for waits on.
+    pub(crate) fn flush(&mut self, behind: &mut Behind) {
+        let mut portion = self.portion(behind);
         let mut wrote = false;
-        while let Some(bytes) = self.waiting.pop_front() {
-            let given = self.give(&bytes, self.given);
+        while portion > 0 {
+            let Some(bytes) = self.waiting.take() else { break };
+            let given = self.give(&bytes, portion);
             wrote |= given > 0;
+            portion -= given;
             self.given += given;
-            if self.given < bytes.len() {
-                self.waiting.push_front(bytes);
-                break;
+            if usize::from(self.given) < bytes.len() {
+                self.waiting = Some(bytes);
+                if given == 0 {
+                    break;
+                }
+                continue;
             }
             self.given = 0;
-        }
-        if self.waiting.is_empty() {
-            // Its places would be held for as long as the connection, and there are many connections.
-            self.waiting = VecDeque::new();
+            if self.has_behind {
+                (self.waiting, self.has_behind) = behind.next(self.id);
+            }
         }
         if wrote {
-            self.output();
+            // SAFETY: lwIP still has the connection. What it cannot send now it sends with its timer.
+            unsafe { tcp_output(self.pcb) };
         }
     }
 
-    /// Gives lwIP what it may hold of `bytes` from `start` on; returns how many it took.
-    fn give(&mut self, bytes: &[u8], start: usize) -> usize {
-        if self.pcb.is_null() {
+    /// Gives lwIP what is left of `bytes`, as far as it belongs to the next `portion` bytes; returns how many it took.
+    fn give(&mut self, bytes: &[u8], portion: u16) -> u16 {
+        let rest = bytes.get(usize::from(self.given)..).unwrap_or_default();
+        let part = rest.get(..rest.len().min(portion.into())).unwrap_or_default();
+        let length = u16::try_from(part.len()).unwrap_or_default();
+        if self.pcb.is_null() || length == 0 {
             return 0;
         }
-        let rest = bytes.get(start..).unwrap_or_default();
-        let room = usize::from(UNDER_WAY.saturating_sub(self.under_way));
-        let part = rest.get(..rest.len().min(room)).unwrap_or_default();
-        let Some(length) = u16::try_from(part.len()).ok().filter(|length| *length > 0) else { return 0 };
         // SAFETY: lwIP still has the connection, and copies the bytes before it returns. It does not call back.
-        if unsafe { tcp_write(self.pcb, part.as_ptr().cast(), length, WRITE_COPY) } != ERR_OK {
+        if unsafe { espbroker_pcb_write(self.pcb, part.as_ptr().cast(), length, portion) } != ERR_OK {
             return 0;
         }
         self.under_way += length;
-        part.len()
+        length
     }
 
-    fn output(&mut self) {
-        if !self.pcb.is_null() {
-            // SAFETY: lwIP still has the connection. What it cannot send now it sends with its timer.
-            unsafe { tcp_output(self.pcb) };
+    /// Resets a connection whose peer is gone, as far as anybody can tell. The device hears of its end.
+    pub(crate) fn reset(&mut self) {
+        let pcb = self.detach();
+        if !pcb.is_null() {
+            // SAFETY: lwIP has the connection, and no callback of it leads here any more.
+            unsafe { tcp_abort(pcb) };
         }
     }
 
@@ -227,10 +236,11 @@ impl Connection {
     ///
     /// The side that ends a TCP connection first keeps a block of it for minutes (TIME-WAIT, RFC 793). So a client gets
     /// a moment to end it, as it must after its DISCONNECT; then the connection is reset.
-    pub(crate) fn close(mut self) {
-        self.flush();
+    pub(crate) fn close(mut self, behind: &mut Behind) {
+        self.flush(behind);
+        behind.forget(self.id);
         // lwIP resets a connection that is closed while its window is not fully open.
-        while self.take_received(&mut [0; 64]) > 0 {}
+        while self.take_received().is_some() {}
         let ended = self.ended;
         let pcb = self.detach();
         if pcb.is_null() {
@@ -261,14 +271,8 @@ impl Connection {
 impl Drop for Connection {
     /// Gives lwIP its buffers back. A connection that was neither closed nor ended by lwIP is reset.
     fn drop(&mut self) {
-        while !self.received.is_null() {
-            self.free_first_link();
-        }
-        let pcb = self.detach();
-        if !pcb.is_null() {
-            // SAFETY: lwIP has the connection, and no callback of it leads here any more.
-            unsafe { tcp_abort(pcb) };
-        }
+        self.reset();
+        while self.take_received().is_some() {}
     }
 }
 

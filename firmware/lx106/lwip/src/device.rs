@@ -1,10 +1,11 @@
 //! [`Device`]: the node, with everything that is carried in and out of it.
 
-use alloc::{boxed::Box, collections::VecDeque, vec};
+use alloc::collections::VecDeque;
 
 use embedded_storage::nor_flash::NorFlash;
 use espbroker_node::{
-    BootInfo, BridgeId, Input, Instant, Node, Output, RadioCommand, StationEvent, status::Mode,
+    BootInfo, BridgeId, ConnectionId, Input, Instant, Level, Node, Output, PinMode, RadioCommand, StationEvent,
+    status::Mode,
 };
 
 use crate::{
@@ -13,8 +14,13 @@ use crate::{
     sockets::{self, News},
 };
 
-/// Bytes given to the node at once; its bound on a piece is 2,048, and a piece is held twice for a moment.
-const PIECE: usize = 536;
+/// Bytes given to the node at once: its bound on a piece.
+const PIECE: usize = 2048;
+/// Bytes above the floor of the heap that stay free for frames that come in.
+const MARGIN: u32 = 256;
+/// Bytes of the heap that segments may take where there is little of it: those of ten short messages. Where there is
+/// more, they may take a quarter.
+const SEGMENTS: u32 = 2_000;
 /// Clients let in before the rest of the device has its turn.
 const ACCEPTS: usize = 4;
 
@@ -33,6 +39,11 @@ pub trait Platform {
     fn radio(&mut self, command: RadioCommand);
     /// Starts the chip again.
     fn restart(&mut self);
+    /// Makes a pin what it is to be; levels of those under watch come through [`Device::pin`]. A board without pins does
+    /// nothing.
+    fn pin(&mut self, gpio: u8, mode: PinMode) {
+        let _ = (gpio, mode);
+    }
 }
 
 /// The whole device over lwIP. There is one in a program: lwIP's callbacks know of no other.
@@ -41,7 +52,10 @@ pub struct Device<P: Platform> {
     platform: P,
     /// Answers to outputs, due before anything else is fed.
     answers: VecDeque<Input<'static>>,
-    buffer: Box<[u8]>,
+    /// What was sent last and may get more before lwIP is given it.
+    unflushed: Option<ConnectionId>,
+    /// Bytes of the heap that segments may not take.
+    kept: u32,
     /// The figures of the heap that the node was told last.
     heap: (u32, u32),
 }
@@ -49,9 +63,10 @@ pub struct Device<P: Platform> {
 impl<P: Platform> Device<P> {
     /// Starts the device; [`Self::turn`] does the rest.
     pub fn boot(platform: P, flash: P::Flash, info: BootInfo) -> Self {
+        let kept = info.heap_floor.saturating_add(MARGIN);
         let node = Node::boot(flash, info);
-        let buffer = vec![0; PIECE].into_boxed_slice();
-        let mut device = Self { node, platform, answers: VecDeque::new(), buffer, heap: (0, 0) };
+        let mut device =
+            Self { node, platform, answers: VecDeque::new(), unflushed: None, kept, heap: (0, 0) };
         device.obey();
         device
     }
@@ -74,6 +89,11 @@ impl<P: Platform> Device<P> {
     /// The access point is open.
     pub fn access_point_up(&mut self, ip: core::net::IpAddr) {
         self.feed(Input::AccessPointUp { ip });
+    }
+
+    /// The level of a pin, as [`Input::Pin`] says.
+    pub fn pin(&mut self, gpio: u8, level: Level) {
+        self.feed(Input::Pin { gpio, level });
     }
 
     /// Carries in what lwIP's callbacks have noted, and what the time brings; returns when to call again at the latest,
@@ -100,6 +120,7 @@ impl<P: Platform> Device<P> {
             self.tell_heap();
             self.feed(Input::Tick);
         }
+        NETWORK.use_it().flush_all(|held| self.room(held));
         self.due()
     }
 
@@ -115,25 +136,39 @@ impl<P: Platform> Device<P> {
 
     /// Each connection's news once, in the order of the table.
     fn carry_news(&mut self) {
-        let mut buffer = core::mem::take(&mut self.buffer);
         let mut place = 0;
         loop {
-            let news = NETWORK.use_it().news(&mut place, &mut buffer);
+            let news = NETWORK.use_it().news(&mut place);
             let Some((connection, news)) = news else { break };
             match news {
                 News::Sent(bytes) => {
-                    NETWORK.use_it().flush(connection);
+                    self.flush(connection);
                     self.feed(Input::Sent { connection, bytes });
                 }
-                News::Received(length) => {
+                News::Received(received) => {
                     self.tell_heap();
-                    let bytes = buffer.get(..length).unwrap_or_default();
-                    self.feed(Input::Received { connection, bytes });
+                    for bytes in received.bytes().chunks(PIECE) {
+                        self.feed(Input::Received { connection, bytes });
+                    }
                 }
                 News::Closed => self.feed(Input::Closed { connection }),
             }
         }
-        self.buffer = buffer;
+    }
+
+    /// Gives lwIP what waits for it of a connection, if the heap has room.
+    fn flush(&self, connection: ConnectionId) {
+        let mut network = NETWORK.use_it();
+        let room = self.room(network.held());
+        network.flush(connection, room);
+    }
+
+    /// Bytes of the heap that segments may take, beside those that they hold.
+    fn room(&self, held: u32) -> u32 {
+        let (free, _) = self.platform.heap();
+        let left = free.saturating_sub(self.kept);
+        let most = (left.saturating_add(held) / 4).max(SEGMENTS);
+        left.min(most.saturating_sub(held))
     }
 
     fn due(&self) -> Option<Instant> {
@@ -144,8 +179,8 @@ impl<P: Platform> Device<P> {
         [self.node.poll_at(), network.openings.poll_at()].into_iter().flatten().min()
     }
 
-    /// Tells the node what is left of the heap, if that has changed. What lwIP holds for the moment counts as left: the
-    /// floor of the heap is there for it, and a fan-out must not look like a lack of memory that ends it.
+    /// Tells the node what is left of the heap, if that has changed. What lwIP holds for the moment counts as left: it gets
+    /// no more than there is, and a fan-out must not look like a lack of memory that ends it.
     fn tell_heap(&mut self) {
         let (free, lowest) = self.platform.heap();
         let heap = (free.saturating_add(NETWORK.use_it().held()), lowest);
@@ -166,7 +201,14 @@ impl<P: Platform> Device<P> {
             while let Some(output) = self.node.poll_output() {
                 self.carry_out(output);
             }
-            let Some(input) = self.answers.pop_front() else { return };
+            if let Some(connection) = self.unflushed.take() {
+                self.flush(connection);
+            }
+            let Some(input) = self.answers.pop_front() else {
+                // Answers are rare; their places would be held for ever.
+                self.answers = VecDeque::new();
+                return;
+            };
             self.node.handle(input, self.platform.now());
         }
     }
@@ -186,12 +228,21 @@ impl<P: Platform> Device<P> {
                 });
             }
             Output::StopListening { service } => NETWORK.use_it().stop_listening(service),
-            Output::Send { connection, bytes } => NETWORK.use_it().send(connection, bytes),
+            Output::Send { connection, bytes } => {
+                // A packet may come in parts, which follow at once and share a segment.
+                if let Some(before) = self.unflushed.replace(connection)
+                    && before != connection
+                {
+                    self.flush(before);
+                }
+                NETWORK.use_it().push(connection, bytes);
+            }
             Output::Close { connection } => NETWORK.use_it().close(connection),
             Output::Open { bridge, host, port } => self.open(bridge, &host, port),
             Output::Abandon { bridge } => NETWORK.use_it().openings.abandon(bridge),
             // Nothing is asked over UDP either: see the crate's documentation.
             Output::Datagram { .. } => {}
+            Output::Pin { gpio, mode } => self.platform.pin(gpio, mode),
             Output::Restart => self.platform.restart(),
         }
     }

@@ -64,6 +64,7 @@ impl Openings {
         let number = self.next;
         self.next = self.next.wrapping_add(1).max(1);
         let deadline = now + TIME_OUT;
+        self.attempts.reserve_exact(1);
         self.attempts.push(Attempt { number, bridge, port, deadline, stage: Stage::LookUp });
         number
     }

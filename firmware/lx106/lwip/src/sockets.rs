@@ -1,6 +1,6 @@
 //! [`Sockets`]: the table of connections and ports, between lwIP's callbacks and the device.
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::collections::VecDeque;
 use core::ptr;
 
 use espbroker_node::{
@@ -9,6 +9,8 @@ use espbroker_node::{
 };
 
 use crate::{
+    SEGMENT_COST,
+    behind::Behind,
     bindings::{
         Address, ERR_OK, ERR_USE, PRIORITY_LOW, Pcb, tcp_abort, tcp_accept, tcp_arg, tcp_bind, tcp_close,
         tcp_listen_with_backlog, tcp_new, tcp_setprio,
@@ -16,23 +18,30 @@ use crate::{
     callbacks,
     connection::Connection,
     openings::Openings,
+    received::Received,
+    table::Table,
 };
 
 /// Clients that wait for the device to hear of them.
 const WAITING: usize = 8;
-/// Places by which the table grows.
-const GROWTH: usize = 4;
+/// Connections that lwIP may hold something for however little is left of the heap, so that no lack of memory stops
+/// everything, and no few peers that are gone stop everybody.
+const BUSY_ALWAYS: usize = 4;
 /// Clients that wait for lwIP to accept them; the vendor's lwIP has no such bound.
 const BACKLOG: u8 = 8;
 
 /// All that lwIP has of this device.
 pub(crate) struct Sockets {
-    /// By the order of their arrival.
-    connections: Vec<Connection>,
+    connections: Table,
+    /// What waits behind the first bytes of each connection.
+    behind: Behind,
+    /// The place in the table that is the first to get memory the next time.
+    turn: usize,
+    /// Bytes of the heap that lwIP holds for what the peers have not acknowledged.
+    held: u32,
     listeners: [Option<*mut Pcb>; 2],
     /// Clients that the device has not heard of.
     arrived: VecDeque<(ConnectionId, Service)>,
-    next: u16,
     pub(crate) openings: Openings,
 }
 
@@ -40,8 +49,8 @@ pub(crate) struct Sockets {
 pub(crate) enum News {
     /// The peer has so many bytes more.
     Sent(usize),
-    /// So many bytes came in.
-    Received(usize),
+    /// Bytes came in.
+    Received(Received),
     /// It is gone.
     Closed,
 }
@@ -56,10 +65,12 @@ const fn index(service: Service) -> usize {
 impl Sockets {
     pub(crate) const fn new() -> Self {
         Self {
-            connections: Vec::new(),
+            connections: Table::new(),
+            behind: Behind::new(),
+            turn: 0,
+            held: 0,
             listeners: [None; 2],
             arrived: VecDeque::new(),
-            next: 0,
             openings: Openings::new(),
         }
     }
@@ -86,7 +97,7 @@ impl Sockets {
         if self.arrived.len() >= WAITING {
             return false;
         }
-        let Some(id) = self.add(pcb) else { return false };
+        let Some(id) = self.connections.add(pcb) else { return false };
         self.arrived.push_back((id, service));
         true
     }
@@ -96,27 +107,14 @@ impl Sockets {
         if !self.openings.awaits(number) {
             return false;
         }
-        let Some(id) = self.add(pcb) else { return false };
+        let Some(id) = self.connections.add(pcb) else { return false };
         self.openings.connected(number, id);
         true
     }
 
-    fn add(&mut self, pcb: *mut Pcb) -> Option<ConnectionId> {
-        // A growing table copies itself, so it grows by little; no memory for that refuses one client.
-        if self.connections.len() == self.connections.capacity() {
-            self.connections.try_reserve_exact(GROWTH).ok()?;
-        }
-        // Numbers go round, so that a late word about an old connection finds nobody.
-        let mut ids = (0..=u16::MAX).map(|step| ConnectionId(self.next.wrapping_add(step)));
-        let id = ids.find(|id| !self.connections.iter().any(|connection| connection.id == *id))?;
-        self.next = id.0.wrapping_add(1);
-        self.connections.push(Connection::new(id, pcb));
-        Some(id)
-    }
-
     /// The connection with this number.
     pub(crate) fn connection(&mut self, id: ConnectionId) -> Option<&mut Connection> {
-        self.connections.iter_mut().find(|connection| connection.id == id)
+        self.connections.get(id)
     }
 
     /// The next client that the device has not heard of.
@@ -124,17 +122,20 @@ impl Sockets {
         self.arrived.pop_front()
     }
 
-    /// The next connection with news, from the place `from` of the table on, and the place to go on from. Bytes that
-    /// came in are in `buffer` then. A connection that is closed is gone from the table.
-    pub(crate) fn news(&mut self, from: &mut usize, buffer: &mut [u8]) -> Option<(ConnectionId, News)> {
-        while let Some(connection) = self.connections.get_mut(*from) {
+    /// The next connection with news, from the place `from` of the table on, and the place to go on from. A connection
+    /// that is closed is gone from the table.
+    pub(crate) fn news(&mut self, from: &mut usize) -> Option<(ConnectionId, News)> {
+        while *from < self.connections.len() {
+            let Some(connection) = self.connections.at(*from) else {
+                *from += 1;
+                continue;
+            };
             let id = connection.id;
             let sent = connection.take_acknowledged();
             if sent > 0 {
                 return Some((id, News::Sent(sent)));
             }
-            let received = connection.take_received(buffer);
-            if received > 0 {
+            if let Some(received) = connection.take_received() {
                 // One piece of each before the next of anybody.
                 *from += 1;
                 return Some((id, News::Received(received)));
@@ -149,8 +150,27 @@ impl Sockets {
     }
 
     /// Bytes of the heap that lwIP holds for what the peers have not acknowledged.
-    pub(crate) fn held(&self) -> u32 {
-        self.connections.iter().map(Connection::held).sum()
+    pub(crate) const fn held(&self) -> u32 {
+        self.held
+    }
+
+    /// Notes something that changes what lwIP holds for a connection.
+    fn change(&mut self, id: ConnectionId, note: impl FnOnce(&mut Connection, &mut Behind)) {
+        if let Some(connection) = self.connections.get(id) {
+            let before = connection.held();
+            note(connection, &mut self.behind);
+            self.held = self.held.saturating_sub(before) + connection.held();
+        }
+    }
+
+    /// Notes what a peer has acknowledged.
+    pub(crate) fn acknowledged(&mut self, id: ConnectionId, length: u16) {
+        self.change(id, |connection, _| connection.push_acknowledged(length));
+    }
+
+    /// Notes that lwIP has freed its side of a connection.
+    pub(crate) fn gone(&mut self, id: ConnectionId) {
+        self.change(id, |connection, _| connection.push_gone());
     }
 
     /// Whether [`Self::news`] would have anything.
@@ -160,24 +180,62 @@ impl Sockets {
             || self.connections.iter().any(Connection::has_news)
     }
 
-    /// Queues bytes and gives lwIP what it may hold.
-    pub(crate) fn send(&mut self, id: ConnectionId, bytes: Bytes) {
-        if let Some(connection) = self.connection(id) {
-            connection.push(bytes);
-        }
+    /// Lets bytes wait for lwIP.
+    pub(crate) fn push(&mut self, id: ConnectionId, bytes: Bytes) {
+        self.change(id, |connection, behind| {
+            if !connection.push(bytes, behind) {
+                // What cannot be sent whole must not be sent in part.
+                connection.reset();
+            }
+        });
     }
 
-    /// Goes on sending, now that the peer has acknowledged something.
-    pub(crate) fn flush(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.connection(id) {
-            connection.flush();
+    /// Gives lwIP what it may hold of a connection; `false` when so many bytes of `room` in the heap are too few.
+    pub(crate) fn flush(&mut self, id: ConnectionId, room: u32) -> bool {
+        let Self { connections, behind, .. } = self;
+        let Some(connection) = connections.get(id).filter(|connection| connection.can_send()) else {
+            return true;
+        };
+        let cost = u32::from(connection.portion(behind)) + SEGMENT_COST;
+        let may_begin = !connection.is_busy();
+        let busy = |connections: &Table| connections.iter().filter(|connection| connection.is_busy()).count();
+        if cost > room && !(may_begin && busy(connections) < BUSY_ALWAYS) {
+            return false;
+        }
+        self.change(id, Connection::flush);
+        true
+    }
+
+    /// Gives lwIP what it may hold of every connection, as far as there is `room` in the heap beside what it holds. Begins
+    /// with the first that there was none for the last time.
+    pub(crate) fn flush_all(&mut self, room: impl Fn(u32) -> u32) {
+        let count = self.connections.len();
+        let first = self.turn.min(count);
+        let mut refused = None;
+        for place in (first..count).chain(0..first) {
+            let waiting = self.connections.at(place).filter(|connection| connection.can_send());
+            if let Some(id) = waiting.map(|connection| connection.id)
+                && !self.flush(id, room(self.held))
+            {
+                refused = refused.or(Some(place));
+            }
+        }
+        if let Some(place) = refused {
+            self.turn = place;
+            for place in 0..count {
+                let silent = self.connections.at(place).filter(|connection| connection.is_silent());
+                if let Some(id) = silent.map(|connection| connection.id) {
+                    self.change(id, |connection, _| connection.reset());
+                }
+            }
         }
     }
 
     /// Sends what lwIP takes at once, and closes.
     pub(crate) fn close(&mut self, id: ConnectionId) {
-        if let Some(place) = self.connections.iter().position(|connection| connection.id == id) {
-            self.connections.swap_remove(place).close();
+        if let Some(connection) = self.connections.remove(id) {
+            self.held = self.held.saturating_sub(connection.held());
+            connection.close(&mut self.behind);
         }
         self.arrived.retain(|(arrived, _)| *arrived != id);
     }
