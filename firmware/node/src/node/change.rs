@@ -14,6 +14,7 @@ use espbroker_config::{
 use super::{Node, Stage};
 use crate::{
     Instant,
+    admin::longest,
     improv::Error,
     interface::{Input, Output},
     online::say,
@@ -60,10 +61,8 @@ impl<F: NorFlash> Node<F> {
 
     /// Answers a frame that came over the console, in status lines.
     pub(super) fn administer_console(&mut self, frame: Vec<u8>, now: Instant) {
-        let reply = match self.stage {
-            Stage::Run(_) => self.administer(frame, now),
-            Stage::Measure(_) | Stage::Load => Plain::Busy.frame(),
-        };
+        let is_room = matches!(&self.stage, Stage::Run(online) if frame.len() <= longest(online, &self.info));
+        let reply = if is_room { self.administer(frame, now) } else { Plain::Busy.frame() };
         let of = u16::try_from(reply.len().div_ceil(PART_MAX)).unwrap_or(u16::MAX);
         for (part, data) in (1..).zip(reply.chunks(PART_MAX)) {
             say(&mut self.outputs, &Status::Admin { part, of, data: data.into() });
