@@ -35,7 +35,7 @@ pub trait Platform {
     /// Bytes of heap that are free now, and the fewest that ever were.
     fn heap(&self) -> (u32, u32);
     /// Writes to the serial port.
-    fn print(&mut self, text: &str);
+    fn print(&mut self, bytes: &[u8]);
     /// Tells the radio; its answers come through [`Device::station`] and [`Device::access_point_up`].
     fn radio(&mut self, command: RadioCommand);
     /// Starts the chip again.
@@ -190,11 +190,13 @@ impl<P: Platform> Device<P> {
         [self.node.poll_at(), network.openings.poll_at()].into_iter().flatten().min()
     }
 
-    /// Tells the node what is left of the heap, if that has changed. What lwIP holds for the moment counts as left: it gets
-    /// no more than there is, and a fan-out must not look like a lack of memory that ends it.
+    /// Tells the node what is left of the heap, if that has changed. What lwIP holds for the moment counts as left, as a
+    /// fan-out must not look like a lack of memory that ends it; less and less of it the nearer the floor is, which stays
+    /// where it is.
     fn tell_heap(&mut self) {
         let (free, lowest) = self.platform.heap();
-        let heap = (free.saturating_add(NETWORK.use_it().held()), lowest);
+        let credit = NETWORK.use_it().held().min(free.saturating_sub(self.kept));
+        let heap = (free.saturating_add(credit), lowest);
         if heap != self.heap {
             self.heap = heap;
             self.feed(Input::Heap { free: heap.0, lowest: heap.1 });
@@ -226,7 +228,8 @@ impl<P: Platform> Device<P> {
 
     fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Console(text) => self.platform.print(&text),
+            Output::Console(text) => self.platform.print(text.as_bytes()),
+            Output::ConsoleBytes(bytes) => self.platform.print(&bytes),
             Output::Radio(command) => self.platform.radio(command),
             Output::Listen { service, port } => {
                 NETWORK.use_it().stop_listening(service);
