@@ -2,8 +2,8 @@
 //! and what the board sends must be what the broker alone has sent, byte for byte.
 //!
 //! The tests write their scripts down (`firmware/broker/tests/rules/script.rs`). Left out, each counted: what depends on
-//! the clock, on a network that is held up, or on settings or accounts that no config has; scripts of more than [`LONGEST`] steps;
-//! and all but [`EACH`] of those that one test runs in a loop.
+//! the clock, on a network that is held up, or on settings or accounts that no config has; scripts of more than
+//! [`LONGEST`] steps; and all but [`EACH`] of those that one test runs in a loop.
 
 use std::{
     collections::BTreeMap,
