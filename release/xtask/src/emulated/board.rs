@@ -1,7 +1,7 @@
 //! [`Board`]: the device in QEMU, with its flash, its console and its ports on loopback.
 //!
 //! QEMU puts the flash and the block of start parameters into the board's RAM before the program runs
-//! (`firmware/lx106/emulated-board`), and forwards two ports of loopback through its user-mode network.
+//! (`firmware/lx106/emulated-board`), and forwards ports of loopback through its user-mode network.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use espbroker_config::{
     model::Config,
     slots::{self, Slot},
 };
-use espbroker_node::status::Status;
+use espbroker_node::{discovery::PROBE_PORT, status::Status};
 use tempfile::TempDir;
 
 use super::{
@@ -241,6 +241,8 @@ fn qemu(program: &Path, loads: &[(u32, &Path)], setup: &Setup, ports: [u16; 4]) 
     command.arg("-monitor").arg(format!("tcp:127.0.0.1:{monitor},server=on,wait=off"));
     let broker = &setup.config.broker;
     let mut network = format!("user,model=open_eth,hostfwd=tcp:127.0.0.1:{mqtt}-:{}", broker.mqtt_port);
+    // The probe has the number of the MQTT port, which UDP has a use of its own for.
+    network.push_str(&format!(",hostfwd=udp:127.0.0.1:{mqtt}-:{PROBE_PORT}"));
     if broker.websocket_port != 0 {
         network.push_str(&format!(",hostfwd=tcp:127.0.0.1:{websocket}-:{}", broker.websocket_port));
     }
