@@ -24,7 +24,8 @@ impl Display for Table {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = |column: usize, head: &str| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0).max(head.chars().count())
+            // A rule is a colon at least, also below a column without a word.
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0).max(head.chars().count()).max(1)
         };
         let widths: Vec<usize> =
             self.head.iter().enumerate().map(|(column, head)| width(column, head)).collect();

@@ -11,7 +11,7 @@ use crate::process::{Failure, Tally};
 pub(crate) struct Arguments {
     /// Only these
     parts: Vec<Part>,
-    /// A spread of the faults in place of every one: about 3 minutes in all
+    /// A spread of the faults in place of every one: 4 minutes in all
     #[arg(long)]
     quick: bool,
     /// Only this fault of each kind
@@ -54,12 +54,11 @@ impl Extent {
         }
     }
 
-    /// So many, or fewer where there are fewer anyway.
-    pub(super) fn steps(self, most: u32) -> u32 {
+    /// A spread of at most so many; every one stays every one.
+    pub(super) fn at_most(self, most: u32) -> Self {
         match self {
-            Self::All => most,
-            Self::Spread(steps) => steps.min(most).div_ceil(2),
-            Self::Only(_) => 1,
+            Self::Spread(steps) => Self::Spread(steps.min(most)),
+            other => other,
         }
     }
 }
@@ -100,5 +99,10 @@ mod tests {
         assert_eq!(Extent::Spread(5).of(3), [1, 2, 3]);
         assert_eq!(Extent::Spread(4).of(100), [1, 26, 51, 76]);
         assert_eq!(Extent::Spread(4).of(0), [0; 0]);
+        assert_eq!(Extent::Only(7).of(100), [7]);
+        assert_eq!(
+            [Extent::All, Extent::Spread(9)].map(|extent| extent.at_most(4)),
+            [Extent::All, Extent::Spread(4)]
+        );
     }
 }

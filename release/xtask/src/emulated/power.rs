@@ -73,14 +73,15 @@ fn rounds() -> Vec<Vec<(String, Vec<u8>)>> {
 pub(super) fn run(program: &Program, extent: Extent, tally: &mut Tally) -> Result<(), Failure> {
     let setup = setup();
     let flash = worn::round(&flash_with(&setup.config)?, &setup.config)?;
-    let turns = match extent {
-        Extent::All => SHARES.len(),
-        Extent::Spread(_) | Extent::Only(_) => 1,
+    let (turns, rounds) = match extent {
+        Extent::All => (SHARES.len(), usize::MAX),
+        Extent::Only(_) => (1, usize::MAX),
+        Extent::Spread(_) => (1, 4),
     };
     for turn in 0..turns {
         let name = format!("power: cut in each operation of the flash, turn {} of {turns}", turn + 1);
         tally.check_told(&name, || {
-            let cuts = cuts(program, &setup, &flash, turn)?;
+            let cuts = cuts(program, &setup, &flash, turn, rounds)?;
             let wanted = extent.of(u32::try_from(cuts.len())?);
             let chosen = cuts.iter().filter(|cut| wanted.contains(&cut.operation));
             let mut looked = 0;
@@ -102,8 +103,14 @@ fn setup() -> Setup {
     setup
 }
 
-/// Runs all rounds on one board, which stands still in the middle of each operation and then completes it.
-fn cuts(program: &Program, setup: &Setup, flash: &[u8], turn: usize) -> Result<Vec<Cut>, Failure> {
+/// Runs so many rounds on one board, which stands still in the middle of each operation and then completes it.
+fn cuts(
+    program: &Program,
+    setup: &Setup,
+    flash: &[u8],
+    turn: usize,
+    count: usize,
+) -> Result<Vec<Cut>, Failure> {
     let whole = Board::boot(program, setup, flash, None)?;
     let mut debugger = whole.debugger()?;
     let mut next = debugger.word(Word::FlashOperations)? + 1;
@@ -121,7 +128,7 @@ fn cuts(program: &Program, setup: &Setup, flash: &[u8], turn: usize) -> Result<V
     let Packet::Publish(fill) = Packet::decode(&fill)? else { return Err("no message".into()) };
     let mut saved = Messages::from([("fill".to_owned(), fill.payload.to_vec())]);
     let mut cuts = Vec::new();
-    for round in rounds() {
+    for round in rounds().into_iter().take(count) {
         let mut after = saved.clone();
         for (topic, payload) in round {
             retain(&mut caller, &topic, &payload)?;

@@ -52,6 +52,11 @@ pub(crate) fn retain(caller: &mut Caller, topic: &str, payload: &[u8]) -> Result
 ///
 /// When the board did not do one of these things.
 pub(crate) fn clients(ports: Ports) -> Result<(), Failure> {
+    // A run that was refused something has left its session and its message.
+    let mut before = Caller::connect(ports.mqtt, plain("visit-sender"))?;
+    retain(&mut before, "visit/kept/t", b"")?;
+    before.send(&Packet::Disconnect)?;
+    drop(before);
     let will =
         Will { topic: TopicName::new("visit/gone")?, payload: b"x", qos: QoS::AtLeastOnce, retain: false };
     let mut watcher = Caller::connect(ports.mqtt, Connect { will: Some(will), ..plain("visit-watcher") })?;
@@ -64,8 +69,6 @@ pub(crate) fn clients(ports: Ports) -> Result<(), Failure> {
     ]) {
         watcher.subscribe(topic, qos)?;
     }
-    // A run that was refused something has left its session.
-    Caller::connect(ports.mqtt, plain("visit-sender"))?.send(&Packet::Disconnect)?;
     let lasting = Connect { clean_session: false, ..plain("visit-sender") };
     let mut sender = Caller::connect(ports.mqtt, lasting)?;
     sender.subscribe("visit/gone", QoS::AtLeastOnce)?;
