@@ -24,7 +24,8 @@ impl Display for Table {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = |column: usize, head: &str| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0).max(head.chars().count())
+            // The line below the head has at least a dash and a colon.
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0).max(head.chars().count()).max(2)
         };
         let widths: Vec<usize> =
             self.head.iter().enumerate().map(|(column, head)| width(column, head)).collect();
@@ -92,5 +93,12 @@ mod tests {
         table.row(["a message".to_owned(), "1,000".to_owned()]);
         let expected = "| work      |     n |\n| --------- | ----: |\n| a message | 1,000 |\n\nCaption.\n";
         assert_eq!(table.to_string(), expected);
+    }
+
+    #[test]
+    fn a_column_without_any_text_has_its_line() {
+        let mut table = Table::new("Caption.", &["work", ""]);
+        table.row(["ping".to_owned(), String::new()]);
+        assert_eq!(table.to_string(), "| work |    |\n| ---- | -: |\n| ping |    |\n\nCaption.\n");
     }
 }
