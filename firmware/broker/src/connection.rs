@@ -46,6 +46,11 @@ struct Wrapped {
     assembler: Assembler,
 }
 
+impl Wrapped {
+    /// Bytes beside those of the WebSocket.
+    const BESIDE: usize = size_of::<Self>() - size_of::<WebSocket>();
+}
+
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
@@ -101,7 +106,7 @@ impl Connection {
         size_of::<Self>()
             + match transport {
                 Transport::Tcp => 0,
-                Transport::WebSocket => size_of::<Wrapped>() + WebSocket::MEMORY + 2 * ALLOCATION,
+                Transport::WebSocket => Wrapped::BESIDE + WebSocket::MEMORY + 2 * ALLOCATION,
             }
     }
 
@@ -174,7 +179,7 @@ impl Connection {
             + match &self.stream {
                 Stream::Tcp(assembler) => assembler.memory(),
                 Stream::WebSocket(wrapped) => {
-                    size_of::<Wrapped>() + wrapped.websocket.memory() + wrapped.assembler.memory()
+                    Wrapped::BESIDE + wrapped.websocket.memory() + wrapped.assembler.memory()
                 }
             }
             + self.session.as_ref().map_or(0, Session::memory)

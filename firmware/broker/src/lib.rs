@@ -19,7 +19,8 @@
 //! reference with QoS and flags. The pump hands out as much as [`Network`] allows, to every connection in its turn, so
 //! that neither a fan-out nor a slow reader takes the memory of the network stack.
 //!
-//! A session lives with its connection, or in the list of those away. `room` refuses growth while memory is short;
+//! A session lives with its connection, or in the list of those away. Its filters are one block (`subscriptions`); one that
+//! three sessions have is kept once (`shared`), and a message is compared with it once. `room` refuses growth while memory is short;
 //! every refusal has a counter, which `$SYS` shows.
 //!
 //! Left out: retained messages and sessions are in memory only; the caller may keep retained messages

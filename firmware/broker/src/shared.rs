@@ -108,9 +108,10 @@ impl Shared {
         room: &mut Room,
     ) {
         let text = filter.as_str().as_bytes();
+        let hash = hash(words(text));
         let all = connections.len() + away.len();
-        let having =
-            (0..all).filter(|place| subscriptions(connections, away, *place).is_some_and(|it| it.has(text)));
+        let having = (0..all)
+            .filter(|place| subscriptions(connections, away, *place).is_some_and(|it| it.has(text, hash)));
         if filter.has_wildcard()
             || having.count() < SESSIONS
             || self.list.len() >= FILTERS
@@ -120,7 +121,7 @@ impl Shared {
         }
         let id = self.add(text);
         for place in 0..all {
-            let Some(subscriptions) = subscriptions(connections, away, place).filter(|it| it.has(text))
+            let Some(subscriptions) = subscriptions(connections, away, place).filter(|it| it.has(text, hash))
             else {
                 continue;
             };

@@ -289,9 +289,12 @@ impl Subscriptions {
         Some(usize::from(self.shared) + place)
     }
 
-    /// Is exactly this filter among those that are not shared.
-    pub(crate) fn has(&self, text: &[u8]) -> bool {
-        self.bits | bits(hash(words(text))) == self.bits && self.find(text).is_some()
+    /// Is exactly this filter without wildcard, with this hash, among those that are not shared.
+    pub(crate) fn has(&self, text: &[u8], hash: u32) -> bool {
+        let bits = bits(hash);
+        self.bits & bits == bits
+            && self.keys().iter().any(|key| hash_of(*key) == hash)
+            && self.find(text).is_some()
     }
 
     /// Where the number of exactly this filter, which is shared, is among the words.

@@ -66,12 +66,39 @@ fn clients() -> Result<(), Failure> {
     let subscribed = State::of(&world);
     difference("idle-client-5-subscriptions", CLIENTS, empty, subscribed);
     difference("subscription", CLIENTS * SUBSCRIPTIONS, joined, subscribed);
+    leave(&mut world)?;
+    for index in 0..CLIENTS {
+        world.join_again(index, &client_id(index), Session::Clean)?;
+        world.subscribe(index, &unlike_topics(index), QoS::AtMostOnce)?;
+    }
+    difference("idle-client-5-unlike-subscriptions", CLIENTS, empty, State::of(&world));
+    leave(&mut world)?;
+    for index in 0..CLIENTS {
+        world.join_again(index, &client_id(index), Session::Clean)?;
+        world.subscribe(index, &shared_topics(), QoS::AtMostOnce)?;
+    }
+    difference("idle-client-5-shared-subscriptions", CLIENTS, empty, State::of(&world));
+    leave(&mut world)?;
+    difference("after-all-clients-left", 1, empty, State::of(&world));
+    Ok(())
+}
+
+/// All clients leave.
+fn leave(world: &mut World) -> Result<(), Failure> {
     for client in 0..CLIENTS {
         world.cut(client)?;
     }
-    let left = State::of(&world);
-    difference("after-all-clients-left", 1, empty, left);
     Ok(())
+}
+
+/// Topics of 20 bytes that only this client subscribes to, and that have nothing in common.
+fn unlike_topics(index: usize) -> Vec<String> {
+    (0..SUBSCRIPTIONS).map(|lamp| format!("{lamp}/on/lights/room/{index:02}x")).collect()
+}
+
+/// Topics of 20 bytes for everybody.
+fn shared_topics() -> Vec<String> {
+    (0..SUBSCRIPTIONS).map(|lamp| format!("site/common/lamp{lamp}/on")).collect()
 }
 
 /// Retained messages.

@@ -8,11 +8,13 @@ use super::table::{Table, grouped, grouped_or_dash};
 use crate::process::{self, Failure};
 
 /// The lines of `release/cost`: name, title, and the most bytes where there is an aim.
-const ROWS: [(&str, &str, Option<u64>); 11] = [
+const ROWS: [(&str, &str, Option<u64>); 13] = [
     ("broker-size", "the Broker itself, in static memory", None),
     ("broker-heap", "its tables without any client", None),
     ("idle-client", "idle client", None),
     ("idle-client-5-subscriptions", "idle client with 5 subscriptions of 20 B", Some(300)),
+    ("idle-client-5-unlike-subscriptions", "the same if these have nothing in common", Some(300)),
+    ("idle-client-5-shared-subscriptions", "the same if all clients have the same five", Some(300)),
     ("subscription", "each of those subscriptions", None),
     ("after-all-clients-left", "left over when all clients have gone", None),
     ("retained-message", "retained message, topic 20 B, payload 24 B", None),

@@ -94,4 +94,11 @@ mod tests {
         let expected = "| work      |     n |\n| --------- | ----: |\n| a message | 1,000 |\n\nCaption.\n";
         assert_eq!(table.to_string(), expected);
     }
+
+    #[test]
+    fn a_column_without_any_text_has_its_line() {
+        let mut table = Table::new("Caption.", &["work", ""]);
+        table.row(["ping".to_owned(), String::new()]);
+        assert_eq!(table.to_string(), "| work |    |\n| ---- | -: |\n| ping |    |\n\nCaption.\n");
+    }
 }
