@@ -78,6 +78,8 @@ impl<P: Platform> Device<P> {
 
     /// Bytes from the serial port.
     pub fn console(&mut self, bytes: &[u8]) {
+        // What was read into a line so far counts; who asks twice gets figures that can be compared.
+        self.tell_heap();
         self.feed(Input::Console(bytes));
     }
 
