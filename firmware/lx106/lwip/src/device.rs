@@ -80,6 +80,8 @@ impl<P: Platform> Device<P> {
 
     /// Bytes from the serial port.
     pub fn console(&mut self, bytes: &[u8]) {
+        // What was read into a line so far counts; who asks twice gets figures that can be compared.
+        self.tell_heap();
         self.feed(Input::Console(bytes));
     }
 
@@ -122,7 +124,7 @@ impl<P: Platform> Device<P> {
             self.tell_heap();
         }
         self.carry_news();
-        let spare = self.platform.heap().0.saturating_sub(self.kept);
+        let spare = self.spare();
         let datagram = DATAGRAMS.use_it().take(spare);
         if let Some(Datagram { channel, from, bytes }) = datagram {
             self.feed(Input::Datagram { channel, from, bytes: &bytes });
@@ -174,10 +176,15 @@ impl<P: Platform> Device<P> {
         network.flush(connection, room);
     }
 
+    /// Bytes of the heap above those that are kept.
+    fn spare(&self) -> u32 {
+        let (free, _) = self.platform.heap();
+        free.saturating_sub(self.kept)
+    }
+
     /// Bytes of the heap that segments may take, beside those that they hold.
     fn room(&self, held: u32) -> u32 {
-        let (free, _) = self.platform.heap();
-        let left = free.saturating_sub(self.kept);
+        let left = self.spare();
         let most = (left.saturating_add(held) / 4).max(SEGMENTS);
         left.min(most.saturating_sub(held))
     }

@@ -2,6 +2,9 @@
 
 use std::fmt::{self, Display};
 
+/// The narrowest column: a rule needs a hyphen and a colon, also below a column that has nothing in it.
+const RULE: usize = 2;
+
 /// A table with a caption that explains its figures. The first column is text, the others are figures.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -28,7 +31,7 @@ impl Display for Table {
             cells.map(|cell| cell.chars().count()).max().unwrap_or(0).max(head.chars().count()).max(1)
         };
         let widths: Vec<usize> =
-            self.head.iter().enumerate().map(|(column, head)| width(column, head)).collect();
+            self.head.iter().enumerate().map(|(column, head)| width(column, head).max(RULE)).collect();
         let line = |formatter: &mut fmt::Formatter<'_>, cells: &[&str]| {
             for (column, (cell, &width)) in cells.iter().zip(&widths).enumerate() {
                 if column == 0 {
