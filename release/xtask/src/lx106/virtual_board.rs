@@ -55,7 +55,9 @@ fn image() -> Result<Vec<u8>, Failure> {
     }
     let (flash, ram): (Vec<_>, Vec<_>) =
         program.segments.into_iter().partition(|segment| segment.address >= WINDOW);
-    let [code] = flash.as_slice() else { return Err("the program has not one piece of code in flash".into()) };
+    let [code] = flash.as_slice() else {
+        return Err("the program has not one piece of code in flash".into());
+    };
     let code_at = DESCRIPTOR + DESCRIPTOR_LENGTH;
     if code.address != WINDOW + u32::try_from(code_at)? {
         return Err(format!("the program's code is not linked for its place: {:#010x}", code.address).into());
