@@ -95,6 +95,19 @@ pub(crate) fn gather(
     Ok(Answers { settings, login, generated, asked })
 }
 
+/// Takes settings as they are for all answers.
+///
+/// # Errors
+///
+/// When the network is missing, or a file with a password.
+pub(crate) fn of(mut settings: Settings) -> Result<Answers, AnswersError> {
+    if settings.wifi.is_none() {
+        return Err(AnswersError::NotTold { what: "the Wi-Fi network" });
+    }
+    let (login, generated) = settle_login(&mut settings)?;
+    Ok(Answers { settings, login, generated, asked: false })
+}
+
 impl Answers {
     /// The config that these answers make of `base` (defaults, or what the device has).
     ///

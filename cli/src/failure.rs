@@ -3,9 +3,11 @@
 //! The only place with hints and exit codes: an error type says what happened; here, in a file for each kind of work, it
 //! is decided what a user should do about it. Hints never suggest `sudo`, and never show a secret.
 
+mod batch;
 mod command;
 mod device;
 mod loader;
+mod reconfigure;
 mod supply;
 
 use std::{error::Error, fmt::Write as _, process::ExitCode};
@@ -65,6 +67,16 @@ impl Failure {
     /// Message and causes in one line, for what goes on in spite of it.
     pub(crate) fn sentence(&self) -> String {
         self.chain().join(": ")
+    }
+
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// Whether the user has stopped it.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.exit == Exit::Stopped
     }
 
     /// What happened and its causes, each said once.

@@ -3,17 +3,19 @@
 //! `arguments` are parsed once and handed to one function for each command; results go to stdout, everything else to
 //! the [`screen`], and a [`failure::Failure`] becomes the message and the exit code. Where things are:
 //!
-//! - `setup/`: the main job, stage by stage; `commands/`: the others
+//! - `setup/`: the main job, stage by stage; `batch/`: the same on many ports at once; `commands/`: the others
 //! - `answers`, `wizard`, `settings/`, `credentials`, `profiles`: what the user wants
 //! - `device`, `adapters`, `preflight`, `image_file`, `simulation`: what it is done to
 //! - `supply/`: where images come from, and who vouches for them
 //! - `start_up`, `check`, `report`: what came of it
+//! - `reconfigure/`: changing what a device has, from near and far
 //! - `registry/`, `discover/`, `export/`: devices that were set up before, found in the network, left for another broker
 //! - `screen`, `narrator`, `failure`: how it is told
 
 mod adapters;
 mod answers;
 mod arguments;
+mod batch;
 mod check;
 mod commands;
 mod credentials;
@@ -27,6 +29,7 @@ mod narrator;
 mod preflight;
 mod private_file;
 mod profiles;
+mod reconfigure;
 mod registry;
 mod report;
 mod screen;
@@ -82,10 +85,14 @@ fn main() -> ExitCode {
 fn run(command: &Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::Setup(given) => setup::run(given, context.screen, &context.cancel),
+        Command::Batch(given) => commands::batch::run(given, context),
         Command::Ports(given) => commands::ports::run(given, context),
         Command::Info(given) => commands::info::run(given, context),
         Command::Monitor(given) => commands::monitor::run(given, context),
         Command::Config(given) => commands::config::run(given, context),
+        Command::Reconfigure(given) => commands::reconfigure::run(given, context),
+        Command::RotateKeys(given) => commands::rotate_keys::run(given, context),
+        Command::Wipe(given) => commands::wipe::run(given, context),
         Command::Verify(given) => commands::verify::run(given, context),
         Command::Backup(given) => commands::backup::backup(given, context),
         Command::Restore(given) => commands::backup::restore(given, context),

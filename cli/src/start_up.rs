@@ -21,6 +21,8 @@ const SAME_REASON_MAX: u32 = 2;
 /// What the host wrote, to be found again in what the device says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Expected {
+    /// MAC address of the device that was written.
+    pub(crate) mac: Option<[u8; 6]>,
     /// Length and SHA-256 of the image; `None` when only settings were written.
     pub(crate) image: Option<(u32, [u8; 32])>,
     /// Slot, sequence number and CRC-32 of the config.
@@ -62,6 +64,8 @@ impl Running {
 /// Why a start-up failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum StartUpError {
+    #[error("another device has started than was written: {found} instead of {written}")]
+    OtherDevice { found: String, written: String },
     #[error("the device measures another image than was written: sha256 {found}")]
     ImageDiffers { found: String },
     #[error("the device finds no espbroker image in its flash")]
@@ -145,7 +149,11 @@ impl StartUp {
     pub(crate) fn observe(&mut self, status: &Status) -> Result<Option<Running>, StartUpError> {
         self.last = Some(status.to_line().trim_end().to_owned());
         match status {
-            Status::Boot { version, .. } => {
+            Status::Boot { version, mac, .. } => {
+                if let Some(written) = self.expected.mac.filter(|written| written != mac) {
+                    let [found, written] = [*mac, written].map(|mac| crate::hex::to_hex(&mac, ":"));
+                    return Err(StartUpError::OtherDevice { found, written });
+                }
                 // The answer to a question repeats this line, and is no start.
                 match self.repeats.checked_sub(1) {
                     Some(left) => self.repeats = left,
@@ -342,7 +350,7 @@ mod tests {
     use super::*;
 
     fn start_up() -> StartUp {
-        StartUp::new(Expected { image: None, config: None, station: true })
+        StartUp::new(Expected { mac: None, image: None, config: None, station: true })
     }
 
     fn failed(reason: WifiReason, attempt: u32) -> Status {
@@ -356,6 +364,16 @@ mod tests {
             reset: espbroker_node::status::ResetCause::External,
             mac: [0; 6],
         }
+    }
+
+    #[test]
+    fn a_device_that_was_swapped_between_writing_and_starting_is_noticed() {
+        let mut start_up = StartUp::new(Expected { mac: Some([1; 6]), ..start_up().expected });
+        let error = start_up.observe(&boot()).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "another device has started than was written: 00:00:00:00:00:00 instead of 01:01:01:01:01:01"
+        );
     }
 
     #[test]
@@ -401,7 +419,8 @@ mod tests {
     #[test]
     fn a_device_that_is_ready_is_asked_for_the_lines_that_were_lost() {
         let config = (Slot::A, 1, 7);
-        let mut start_up = StartUp::new(Expected { image: None, config: Some(config), station: true });
+        let mut start_up =
+            StartUp::new(Expected { mac: None, image: None, config: Some(config), station: true });
         let ready = Status::Ready { mode: Mode::Station };
         let loaded = |crc| Status::Config(ConfigChoice::Loaded { slot: SlotName::A, sequence: 1, crc });
         assert_eq!(start_up.observe(&ready), Ok(None));

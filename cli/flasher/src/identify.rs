@@ -89,6 +89,11 @@ pub enum IdentifyError {
     },
 }
 
+/// A reset stops the chip and not its flash, which answers nothing but its status while it erases: 64 KB take a W25Q32 2 s
+/// at most.
+const BUSY_MAX: std::time::Duration = std::time::Duration::from_secs(2);
+const BUSY_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
 impl Session<'_> {
     /// Reads chip, MAC address, crystal and flash id.
     ///
@@ -110,7 +115,13 @@ impl Session<'_> {
         }
         let efuse = [word0, word1, word2, word3];
         let divider = divider & 0x000F_FFFF;
-        let flash = FlashId::from_word(self.flash_id_word()?);
+        let mut flash = FlashId::from_word(self.flash_id_word()?);
+        let deadline = self.link.now() + BUSY_MAX;
+        while flash.capacity.is_none() && self.link.now() < deadline {
+            self.link.check_cancel().map_err(IdentifyError::Command)?;
+            self.link.sleep(BUSY_PAUSE);
+            flash = FlashId::from_word(self.flash_id_word()?);
+        }
         Ok(DeviceInfo {
             chip: chip(efuse),
             mac: mac(efuse),

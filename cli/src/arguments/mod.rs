@@ -3,11 +3,13 @@
 //! No flag takes a secret: passwords come from a prompt, a file or standard input, because other users of a
 //! computer can read a program's arguments.
 
+mod batch;
 mod broker;
 mod device;
 mod devices;
 mod export;
 mod firmware;
+mod reconfigure;
 mod setup;
 
 use std::path::PathBuf;
@@ -15,6 +17,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub(crate) use batch::BatchArguments;
 pub(crate) use broker::BrokerArguments;
 pub(crate) use device::{DeviceArguments, LoaderArguments, Reset, StubChoice};
 pub(crate) use devices::{
@@ -25,6 +28,10 @@ pub(crate) use export::{ExportCommand, ExportMosquittoArguments};
 pub(crate) use firmware::{
     DoctorArguments, FirmwareBuildArguments, FirmwareBundleArguments, FirmwareCommand,
     FirmwareFetchArguments, FirmwareListArguments, FirmwareVerifyArguments, KeyArguments, TrustArguments,
+};
+pub(crate) use reconfigure::{
+    CarryOutArguments, ChangeArguments, ReconfigureArguments, RotateKeysArguments, Via, WhichArguments,
+    WipeArguments,
 };
 pub(crate) use setup::{AnswerArguments, SetupArguments, SimulationArguments};
 
@@ -59,6 +66,15 @@ pub(crate) struct OutputArguments {
 pub(crate) enum Command {
     /// Flash, configure and test a broker, from a blank board to a working login
     Setup(Box<SetupArguments>),
+    /// Set up many devices on many ports at once, from a fleet file
+    ///
+    /// Each row of the fleet is a device: one with a certain MAC address, the one at a certain USB socket, or the next
+    /// that is connected. A journal knows what is done, so that the same command goes on wherever it was stopped. One
+    /// device that fails stops no other.
+    ///
+    /// Exit code 0: every row is done. 1: some are not. 2: it could not run. 130: stopped with Ctrl-C, once to finish
+    /// what is being written, twice to leave at once.
+    Batch(Box<BatchArguments>),
     /// List serial ports and say which of them look like an ESP8266
     Ports(PortsArguments),
     /// Show chip, MAC address, flash and firmware of a connected device
@@ -68,6 +84,27 @@ pub(crate) enum Command {
     /// Read, show or write the config partition, leaving the firmware alone
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Change settings of a device that is set up, over the network or its serial port, without flashing
+    ///
+    /// Only what is named changes. Over the network and over the serial console of a running device the change is sealed
+    /// with the device's admin key, which `setup` has kept on this computer; the device tries it, and goes back to what it
+    /// had if that fails. Through the boot loader the other of two config sectors is written.
+    #[command(after_long_help = "Examples:\n  \
+        espbroker reconfigure --host hall --bridge-host mqtt.example.org --dry-run\n  \
+        espbroker reconfigure --host hall --ssid garden --wifi-passphrase-file wifi.txt\n  \
+        espbroker reconfigure --all --settings bridges.toml --yes\n  \
+        espbroker reconfigure --port /dev/ttyUSB0 --user home --password-file new.txt")]
+    Reconfigure(Box<ReconfigureArguments>),
+    /// Give a device a new admin key, which is what changes over the network are sealed with
+    ///
+    /// The new key travels sealed with the old one. The old one is kept on this computer until the device has confirmed
+    /// the new one, so that a cut at any moment locks nobody out.
+    RotateKeys(Box<RotateKeysArguments>),
+    /// Erase settings, keys, stored messages and the Wi-Fi parameters of a device, before you give it away
+    ///
+    /// Goes through the boot loader, so the board must be connected. The firmware stays, and opens its own access point
+    /// when it finds no settings.
+    Wipe(WipeArguments),
     /// Compare a device's firmware with an image file
     Verify(VerifyArguments),
     /// Save a device's flash, or one region of it, to a file

@@ -1,6 +1,7 @@
 //! The commands beside `setup`: each takes its arguments, does one thing and prints one result.
 
 pub(crate) mod backup;
+pub(crate) mod batch;
 pub(crate) mod broker;
 pub(crate) mod config;
 pub(crate) mod devices;
@@ -13,9 +14,12 @@ pub(crate) mod info;
 pub(crate) mod monitor;
 pub(crate) mod ports;
 pub(crate) mod profiles;
+pub(crate) mod reconfigure;
+pub(crate) mod rotate_keys;
 pub(crate) mod selftest;
 pub(crate) mod simulate;
 pub(crate) mod verify;
+pub(crate) mod wipe;
 
 use std::path::Path;
 
@@ -123,6 +127,7 @@ pub(crate) fn with_device(
     let mut events = |event: Event| narrator.event(event);
     let mut session = loader.connect(&device, &narrator, &mut events)?;
     let info = identify(&mut session, &narrator)?;
+    device.must_have(info.mac)?;
     work(session, info, &narrator)
 }
 

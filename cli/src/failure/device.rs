@@ -12,6 +12,9 @@ impl Explain for StartUpError {
         const SETTINGS_ONLY: &str =
             "The firmware is in place; `espbroker config write` writes the settings alone";
         match self {
+            Self::OtherDevice { .. } => {
+                no("leave the device connected until it is done, and run setup again")
+            }
             Self::ImageDiffers { .. } | Self::NoImage => {
                 no(format!("run setup again; if it happens again, {CABLE}"))
             }

@@ -1,8 +1,8 @@
-//! The system keyring, through `secret-tool` of libsecret: it speaks to GNOME's keyring, KDE's wallet and KeePassXC.
+//! The system keyring. On Linux through `secret-tool` of libsecret, which speaks to GNOME's keyring, KDE's wallet and
+//! KeePassXC; on macOS and Windows through their own, see `native`.
 //!
-//! Secrets go through standard input and output only, never through arguments. There is no keyring without a session bus
-//! or without that program, nor where `ESPBROKER_KEYRING=off`; secrets are then kept in the registry's file. Left out:
-//! the keyrings of macOS and Windows.
+//! Secrets go to `secret-tool` through standard input and output only, never through arguments. There is no keyring without
+//! a session bus or without that program, nor where `ESPBROKER_KEYRING=off`; secrets are then kept in the registry's file.
 
 use std::{
     env,
@@ -29,6 +29,9 @@ pub(crate) enum KeyringError {
     Late,
     #[error("`{TOOL}` could not do it: {0}")]
     Failed(String),
+    #[error("the system's keyring could not do it: {0}")]
+    #[cfg_attr(not(any(target_os = "macos", windows, test)), expect(dead_code, reason = "another system's"))]
+    System(String),
 }
 
 /// Keeps one secret text for each device.
@@ -39,6 +42,8 @@ pub(crate) trait Keyring {
     fn load(&self, mac: &str) -> Result<Option<Secret<String>>, KeyringError>;
     /// Forgets it; it need not be there.
     fn remove(&self, mac: &str) -> Result<(), KeyringError>;
+    /// Gives a secret that the user has put there under this name, if there is one.
+    fn named(&self, name: &str) -> Result<Option<Secret<String>>, KeyringError>;
 }
 
 /// The keyring of this session, if there is one.
@@ -46,6 +51,16 @@ pub(crate) fn system_keyring() -> Option<Box<dyn Keyring>> {
     if env::var_os("ESPBROKER_KEYRING").is_some_and(|value| value == "off") {
         return None;
     }
+    of_this_system()
+}
+
+#[cfg(any(target_os = "macos", windows))]
+fn of_this_system() -> Option<Box<dyn Keyring>> {
+    Some(Box::new(super::native::Native))
+}
+
+#[cfg(not(any(target_os = "macos", windows)))]
+fn of_this_system() -> Option<Box<dyn Keyring>> {
     env::var_os("DBUS_SESSION_BUS_ADDRESS")?;
     let paths = env::var_os("PATH")?;
     let program = env::split_paths(&paths).map(|folder| folder.join(TOOL)).find(|path| path.is_file())?;
@@ -57,18 +72,28 @@ struct SecretTool {
 }
 
 impl SecretTool {
+    fn look_up(&self, attribute: [&str; 2]) -> Result<Option<Secret<String>>, KeyringError> {
+        // Not found is 1 without a word.
+        match self.run("lookup", &[], attribute, "")? {
+            (true, secret, _) => Ok(Some(secret)),
+            (false, _, complaint) if complaint.is_empty() => Ok(None),
+            (false, _, complaint) => Err(KeyringError::Failed(complaint)),
+        }
+    }
+
     /// Runs it to its end; gives what it printed, and whether it said that all went well.
     fn run(
         &self,
         verb: &str,
         flags: &[&str],
-        mac: &str,
+        attribute: [&str; 2],
         input: &str,
     ) -> Result<(bool, Secret<String>, String), KeyringError> {
         let mut child = Command::new(&self.program)
             .arg(verb)
             .args(flags)
-            .args(["service", "espbroker", "device", mac])
+            .args(["service", "espbroker"])
+            .args(attribute)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -111,7 +136,7 @@ fn wait(child: &mut Child) -> Result<bool, KeyringError> {
 impl Keyring for SecretTool {
     fn save(&self, mac: &str, secret: &Secret<String>) -> Result<(), KeyringError> {
         let label = format!("--label=espbroker device {mac}");
-        let (succeeded, _, complaint) = self.run("store", &[&label], mac, secret.expose())?;
+        let (succeeded, _, complaint) = self.run("store", &[&label], ["device", mac], secret.expose())?;
         // A keyring that is locked may say nothing, and keep nothing.
         match (succeeded, self.load(mac)?) {
             (true, Some(kept)) if kept == *secret => Ok(()),
@@ -120,16 +145,15 @@ impl Keyring for SecretTool {
     }
 
     fn load(&self, mac: &str) -> Result<Option<Secret<String>>, KeyringError> {
-        // Not found is 1 without a word.
-        match self.run("lookup", &[], mac, "")? {
-            (true, secret, _) => Ok(Some(secret)),
-            (false, _, complaint) if complaint.is_empty() => Ok(None),
-            (false, _, complaint) => Err(KeyringError::Failed(complaint)),
-        }
+        self.look_up(["device", mac])
+    }
+
+    fn named(&self, name: &str) -> Result<Option<Secret<String>>, KeyringError> {
+        self.look_up(["name", name])
     }
 
     fn remove(&self, mac: &str) -> Result<(), KeyringError> {
-        match self.run("clear", &[], mac, "")? {
+        match self.run("clear", &[], ["device", mac], "")? {
             (false, _, complaint) if !complaint.is_empty() => Err(KeyringError::Failed(complaint)),
             _ => Ok(()),
         }

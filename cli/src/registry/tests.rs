@@ -101,6 +101,10 @@ impl Keyring for Memory {
         self.secrets.borrow_mut().remove(mac);
         Ok(())
     }
+
+    fn named(&self, name: &str) -> Result<Option<Secret<String>>, KeyringError> {
+        self.load(name)
+    }
 }
 
 // ---- the file ----

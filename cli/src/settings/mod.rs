@@ -18,7 +18,7 @@ mod word;
 use std::path::{Path, PathBuf};
 
 pub(crate) use apply::{apply, find_profile};
-pub(crate) use file::{BrokerSettings, Settings, UserSettings, WifiSettings};
+pub(crate) use file::{BridgeSettings, BrokerSettings, Settings, UserSettings, WifiSettings};
 pub(crate) use not_yet::not_yet;
 pub(crate) use render::render;
 pub(crate) use secret_source::{HiddenText, MASK, read_secret_file, warn_if_exposed};
@@ -119,14 +119,24 @@ pub(crate) struct NotUnderstood {
 }
 
 impl NotUnderstood {
-    fn new(text: &str, error: &toml::de::Error) -> Self {
+    /// For bytes that are no text.
+    pub(crate) fn no_text(bytes: &[u8]) -> Self {
+        let text = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        Self::at(text, "this is no text in UTF-8".to_owned())
+    }
+
+    /// For text that is no TOML, or not ours.
+    pub(crate) fn new(text: &str, error: &toml::de::Error) -> Self {
         let start = error.span().map_or(0, |span| span.start);
-        let before = text.get(..start).unwrap_or(text);
+        Self::at(text.get(..start).unwrap_or(text), without_value(error.message()))
+    }
+
+    fn at(before: &str, reason: String) -> Self {
         let line_start = before.rfind('\n').map_or(0, |end| end + 1);
         Self {
             line: before.matches('\n').count() + 1,
             column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
-            reason: without_value(error.message()),
+            reason,
         }
     }
 }
@@ -164,6 +174,15 @@ impl Settings {
             .map_err(|source| SettingsError::Parse { path: path.to_owned(), source })?;
         settings.folder = path.parent().map(Path::to_owned).unwrap_or_default();
         Ok(settings)
+    }
+
+    /// Takes settings out of a table whose paths are absolute, or count from the current folder.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, without the value: it may be a secret.
+    pub(crate) fn from_table(table: toml::Table) -> Result<Self, String> {
+        table.try_into().map_err(|error: toml::de::Error| without_value(error.message()))
     }
 
     /// Parses TOML text.

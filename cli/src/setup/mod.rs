@@ -2,9 +2,11 @@
 //!
 //! `arguments + file + questions -> Answers -> Plan -> Session -> DeviceInfo -> Occupancy -> image and config in flash
 //! -> Running -> Passed -> Bridges -> Report`. Everything that can be refused is refused before the first sector is erased; each
-//! stage is a module, and this one only puts them in order.
+//! stage is a module. `job` puts those that work on a device in order, for this command and for `batch`; this one asks,
+//! shows the plan and prints the report.
 
 mod bridges;
+mod job;
 mod plan;
 mod test;
 mod watch;
@@ -13,35 +15,31 @@ mod write;
 use std::path::PathBuf;
 
 use espbroker_config::{codec::EncodeError, model, slots};
-use espbroker_flasher::{
-    FlasherError, Prepared, Session, boot::Console, cancel::Cancel, event::Event, identify::DeviceInfo,
-};
+use espbroker_flasher::{Prepared, cancel::Cancel, event::Event};
 use espbroker_node::status::BridgeReason;
 
+pub(crate) use bridges::connect_bridges;
+pub(crate) use job::{Done, Job, Registry};
 pub(crate) use plan::image_region;
-pub(crate) use watch::{follow, measured};
+pub(crate) use watch::{QUESTION, follow, measured};
 pub(crate) use write::{Checked, program, write_config};
 
 use crate::{
     answers::{self, Answers, Missing},
     arguments::{Pace, SetupArguments},
-    check::{self, Passed},
-    credentials,
     device::{self, Device, LoaderPlan},
     failure::Failure,
     hex::to_hex,
     image_file::Firmware,
     narrator::Narrator,
-    preflight::{self, Occupancy},
-    registry::{self, Learnt, Seen},
+    preflight,
     report::{BrokerReport, DeviceReport, Executed, Report, rounded},
     screen::Screen,
     settings::{find_profile, not_yet},
     simulation::{self, Access},
-    start_up::{Expected, Running, bridge_words},
+    start_up::bridge_words,
     supply, wizard,
 };
-use bridges::{Bridges, quoted};
 use plan::Plan;
 
 /// Why a set-up ends before it is done, apart from the errors of its stages.
@@ -69,7 +67,7 @@ pub(crate) enum SetupError {
     Stopped,
 }
 
-/// What the stages share.
+/// One set-up, as `setup` runs it.
 struct Setup<'a> {
     given: &'a SetupArguments,
     screen: Screen,
@@ -77,16 +75,6 @@ struct Setup<'a> {
     narrator: Narrator,
     answers: Answers,
     device: Device,
-}
-
-/// What is on the device once it has been written.
-struct Written {
-    info: DeviceInfo,
-    expected: Expected,
-    config: model::Config,
-    firmware: Firmware,
-    /// Where a generated password was saved.
-    password_file: Option<PathBuf>,
 }
 
 /// Runs the whole set-up.
@@ -154,19 +142,27 @@ impl Setup<'_> {
         let prepared = firmware.as_ref().map(|firmware| Prepared::new(&image_region(firmware)));
         let mut session = loader.connect(&self.device, &self.narrator, &mut events)?;
         prepared.into_iter().for_each(|prepared| session.offer(prepared));
-        let written = self.write(&mut session, firmware)?;
-        loader.remember(&self.device, &session);
-        let mut console = session.into_console();
-        let running = follow(&mut console, written.expected.clone(), &self.narrator)?;
-        self.learn(&written.info, &written.config, &written.firmware, Some(running.seen()));
-        let target = test::target(&self.answers, &running, &written.config);
-        let mut passed = self.test(&target)?;
-        let bridges = self.bridges(console, &running, &written.config)?;
-        passed.checks.extend(bridges.connected().map(|name| format!("bridge `{name}` is connected")));
-        let report = self.report(&written, &running, &target, passed);
-        self.print(&report)?;
-        let failed = bridges.failed();
-        let verdict = if failed.is_empty() { Ok(()) } else { Err(SetupError::NotBridged { failed }) };
+        let info = device::identify(&mut session, &self.narrator)?;
+        self.device.must_have(info.mac)?;
+        let firmware = match firmware {
+            Some(firmware) => firmware,
+            None => supply::newest(preflight::machine(&info), &self.given.trust, self.screen)?
+                .ok_or(SetupError::NoImage)?,
+        };
+        let is_kept = self.given.simulate.is_none() || self.given.flash.is_some();
+        let job = Job {
+            answers: &self.answers,
+            device: &self.device,
+            loader,
+            firmware: &firmware,
+            narrator: &self.narrator,
+            cancel: self.cancel,
+            agree: &|losses| agree_to_lose(losses, self.given.yes, self.screen),
+            registry: if is_kept { Registry::Learns } else { Registry::IsNotTold },
+        };
+        let done = job.run(session, &info)?;
+        self.print(&self.report(&done, &firmware))?;
+        let verdict = done.verdict();
         if let (Err(error), true) = (&verdict, self.given.hold) {
             // The error itself is printed when all is over.
             self.screen.warning(error.to_string());
@@ -175,136 +171,35 @@ impl Setup<'_> {
         Ok(verdict?)
     }
 
-    /// Identify, preflight, flash, configure.
-    fn write(&self, session: &mut Session<'_>, firmware: Option<Firmware>) -> Result<Written, Failure> {
-        let narrator = &self.narrator;
-        let info = device::identify(session, narrator)?;
-        let firmware = match firmware {
-            Some(firmware) => firmware,
-            None => supply::newest(preflight::machine(&info), &self.given.trust, self.screen)?
-                .ok_or(SetupError::NoImage)?,
-        };
-        let occupancy = self.preflight(session, &info, &firmware)?;
-        let base = base_config(&occupancy);
-        let config = self.answers.config(&base)?;
-        write::write_image(session, &firmware, narrator)?;
-        // Before its hash is on the device: a password that nobody knows would lock its owner out, whatever comes next.
-        let password_file = self.save_password(&config.name)?;
-        let written = write_config(session, &occupancy, &config, narrator)?;
-        self.learn(&info, &config, &firmware, None);
-        let expected = Expected {
-            image: Some((firmware.descriptor.length, firmware.descriptor.digest)),
-            config: Some(written),
-            station: config.wifi.is_some(),
-        };
-        Ok(Written { info, expected, config, firmware, password_file })
-    }
-
-    fn preflight(
-        &self,
-        session: &mut Session<'_>,
-        info: &DeviceInfo,
-        firmware: &Firmware,
-    ) -> Result<Occupancy, Failure> {
-        let narrator = &self.narrator;
-        narrator.begin("preflight", "looking at what is on the device");
-        let profile = self.answers.settings.profile.as_deref().map(find_profile).transpose()?;
-        for warning in preflight::check(info, firmware, profile.as_ref())? {
-            narrator.above(|screen| screen.warning(warning));
-        }
-        let occupancy = preflight::inspect(session, Some(firmware)).map_err(FlasherError::from)?;
-        narrator.end(&occupancy.summary());
-        let name = self.answers.settings.name.as_deref().unwrap_or_default();
-        agree_to_lose(occupancy.losses(name), self.given.yes, self.screen)?;
-        Ok(occupancy)
-    }
-
-    fn test(&self, target: &check::Target) -> Result<Passed, Failure> {
-        let passed = self.narrator.step("test", "logging in as a user would", || {
-            let passed = check::run(target)?;
-            let result = format!("{} of {0} checks passed", passed.checks.len());
-            Ok::<_, check::CheckError>((passed, result))
-        })?;
-        if self.cancel.is_cancelled() { Err(SetupError::Stopped.into()) } else { Ok(passed) }
-    }
-
-    /// Waits for the bridges, and lets go of the port, which nobody reads any more.
-    fn bridges(
-        &self,
-        mut console: Console<'_>,
-        running: &Running,
-        config: &model::Config,
-    ) -> Result<Bridges, Failure> {
-        let mut bridges = Bridges::new(config, running);
-        bridges.wait(&mut console, &self.narrator)?;
-        if bridges.undecided().next().is_some() {
-            self.screen.warning(format!(
-                "not known yet whether these bridges connect: {}; `espbroker monitor` shows what becomes of them",
-                quoted(bridges.undecided())
-            ));
-        }
-        Ok(bridges)
-    }
-
-    /// Tells the registry, unless the device goes with this program.
-    fn learn(&self, info: &DeviceInfo, config: &model::Config, firmware: &Firmware, seen: Option<Seen>) {
-        if self.given.simulate.is_some() && self.given.flash.is_none() {
-            return;
-        }
-        let learnt = Learnt {
-            mac: info.mac,
-            config,
-            version: Some(&firmware.descriptor.version),
-            port: Some(self.device.name()).filter(|_| self.given.simulate.is_none()),
-            login: self.answers.login.as_ref().filter(|_| self.answers.generated),
-            seen,
-        };
-        self.narrator.above(|screen| registry::learn(&learnt, screen));
-    }
-
-    /// Saves a generated password where only this user can read it.
-    fn save_password(&self, name: &str) -> Result<Option<PathBuf>, SetupError> {
-        let Some(login) = self.answers.login.as_ref().filter(|_| self.answers.generated) else {
-            return Ok(None);
-        };
-        let folder = credentials::folder().unwrap_or_default();
-        credentials::save(&folder, name, &login.password)
-            .map(Some)
-            .map_err(|source| SetupError::SavePassword { folder, source })
-    }
-
-    fn report(&self, written: &Written, running: &Running, target: &check::Target, passed: Passed) -> Report {
-        let (slot, sequence) = written
-            .expected
-            .config
-            .map_or((String::new(), 0), |(slot, sequence, _)| (slot.to_string(), sequence));
+    fn report(&self, done: &Done, firmware: &Firmware) -> Report {
+        let (slot, sequence, _) = done.slot;
         let device = DeviceReport {
-            name: written.config.name.clone(),
-            mac: to_hex(&written.info.mac, ":"),
+            name: done.config.name.clone(),
+            mac: to_hex(&done.mac, ":"),
             port: self.device.name().to_owned(),
-            firmware: written.firmware.descriptor.version.clone(),
-            image_sha256: to_hex(&written.firmware.descriptor.digest, ""),
-            config_slot: slot,
+            firmware: firmware.descriptor.version.clone(),
+            image_sha256: to_hex(&firmware.descriptor.digest, ""),
+            config_slot: slot.to_string(),
             config_sequence: sequence,
-            heap_free: running.heap_free,
+            heap_free: done.running.heap_free,
         };
         // A password that was saved belongs to this user, whoever was tested.
         let saved = self.answers.login.as_ref().filter(|_| self.answers.generated);
-        let user = saved.or(target.login.as_ref()).map(|login| login.user.clone());
-        let first = written.config.broker.users.first().map(|user| user.name.clone());
+        let user = saved.or(done.target.login.as_ref()).map(|login| login.user.clone());
+        let first = done.config.broker.users.first().map(|user| user.name.clone());
         let broker = BrokerReport {
-            host: target.host.clone(),
-            port: target.port,
+            host: done.target.host.clone(),
+            port: done.target.port,
             user: user.or(first).unwrap_or_default(),
-            password_file: written.password_file.clone(),
+            password_file: done.password_file.clone(),
         };
         let mut report = Report::new(device, broker);
         report.simulated = matches!(self.device, Device::Simulated(_));
         if let (Some(execution), Device::Simulated(device)) = (self.given.simulate, &self.device) {
             report.executed = Some(Executed::new(execution, device));
         }
-        report.checks = passed.checks;
-        report.round_trip_ms = passed.round_trip.map(|time| rounded(time * 1000));
+        report.checks.clone_from(&done.passed.checks);
+        report.round_trip_ms = done.passed.round_trip.map(|time| rounded(time * 1000));
         report.steps = self.narrator.ended();
         report.seconds = rounded(self.narrator.total());
         report
@@ -343,16 +238,6 @@ fn not_bridged(failed: &[(String, BridgeReason)]) -> String {
         format!("bridge `{name}` is not connected: {}", bridge_words(*reason))
     };
     failed.iter().map(words).collect::<Vec<_>>().join("; ")
-}
-
-/// What a new config starts from: defaults, with the admin key that the device has, so that remote access survives a
-/// second set-up.
-fn base_config(occupancy: &Occupancy) -> model::Config {
-    let mut base = model::Config::new("espbroker");
-    if let Some((_, record)) = occupancy.config() {
-        base.admin_key.clone_from(&record.config.admin_key);
-    }
-    base
 }
 
 /// Asks before anything is lost.

@@ -11,6 +11,7 @@
     reason = "a panic is how a test fails, also in what tests share"
 )]
 
+mod batch;
 mod broker;
 mod commands;
 mod common;
@@ -20,8 +21,10 @@ mod failures;
 mod help;
 mod interrupt;
 mod power_cut;
+mod reconfigure;
 mod refusals;
 mod secrets;
 mod settings;
 mod setup;
 mod supply;
+mod tap;

@@ -195,7 +195,8 @@ impl Pump {
 
     fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Console(text) => self.shared.print(&text),
+            Output::Console(text) => self.shared.print(text.as_bytes()),
+            Output::ConsoleBytes(bytes) => self.shared.print(&bytes),
             Output::Radio(command) => self.outside.radio(command, self.now()),
             Output::Listen { service, port } => self.answers.push_back(self.outside.listen(service, port)),
             Output::StopListening { service } => self.outside.stop_listening(service),

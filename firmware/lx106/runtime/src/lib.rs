@@ -19,3 +19,5 @@ pub mod division;
 pub mod heap;
 #[cfg(all(target_arch = "xtensa", feature = "qemu"))]
 pub mod qemu;
+#[cfg(feature = "reserve")]
+pub mod reserve;

@@ -26,7 +26,7 @@ extern "C" fn board_main() -> ! {
     uart::set_up();
     let (reset, record) = crash::take();
     if let Some(record) = record {
-        uart::print(&format!("\r\n{record}\r\n"));
+        uart::print(format!("\r\n{record}\r\n").as_bytes());
     }
     outside::attach();
     let (free, lowest) = memory::figures();

@@ -71,7 +71,8 @@ impl Device {
     fn obey(&mut self) {
         while let Some(output) = self.node.poll_output() {
             match &output {
-                Output::Console(text) => uart::print(text),
+                Output::Console(text) => uart::print(text.as_bytes()),
+                Output::ConsoleBytes(bytes) => uart::print(bytes),
                 Output::Restart => crash::restart(),
                 outside => outside::order(outside),
             }

@@ -18,9 +18,9 @@ pub(crate) fn drain() {
     while uart_waiting().1 > 0 {}
 }
 
-/// Sends text, waiting for the line.
-pub(crate) fn print(text: &str) {
-    for byte in text.bytes() {
+/// Sends bytes, waiting for the line.
+pub(crate) fn print(bytes: &[u8]) {
+    for &byte in bytes {
         while uart_waiting().1 >= SEND_MAX {}
         uart_send(byte);
     }

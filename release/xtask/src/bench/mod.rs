@@ -2,6 +2,7 @@
 //! figures in `release/baselines/`; and messages per second beside mosquitto, which are never held against anything.
 
 mod baseline;
+mod batch;
 mod callgrind;
 mod cost;
 mod firmware;
@@ -12,6 +13,8 @@ mod lx106;
 mod memory;
 mod serve;
 mod table;
+
+pub(crate) use self::firmware::WebSocketClient;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
@@ -28,6 +31,8 @@ pub(crate) enum Bench {
     Firmware(firmware::Arguments),
     /// Measure the interpreter of the ESP8266's CPU: instructions a second
     Lx106,
+    /// Measure setting up many virtual devices at once
+    Batch(batch::Arguments),
     /// Measure flashing beside esptool, on the virtual device in real time
     Flash(flash::Arguments),
     /// Be the device that is flashed, until the standard input ends
@@ -97,6 +102,7 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
         Bench::Broker(arguments) => arguments.run(),
         Bench::Firmware(arguments) => firmware::run(arguments),
         Bench::Lx106 => lx106::run(),
+        Bench::Batch(arguments) => arguments.run(),
         Bench::Flash(arguments) => arguments.run(),
         Bench::FlashDevice(arguments) => flash::be_device(arguments),
         Bench::Load { quick } => {
