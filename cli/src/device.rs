@@ -1,6 +1,9 @@
 //! Which device a command works on, and the way from its port to a loader that answers.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use espbroker_flasher::{BAUD_LADDER, FAST_RATES, Stub, StubStart};
 use espbroker_flasher::{
@@ -21,6 +24,7 @@ use crate::{
     failure::Failure,
     hex::to_hex,
     narrator::Narrator,
+    registry::{Entry, Store, is_called, only_called},
     screen::Screen,
     wizard,
 };
@@ -35,6 +39,10 @@ pub(crate) enum DeviceError {
     NoPort,
     #[error("several serial ports look like an ESP8266: {}", names.join(", "))]
     SeveralPorts { names: Vec<String> },
+    #[error("`{name}` is on no serial port of this computer")]
+    NotConnected { name: String },
+    #[error("on {port} is another device than `{name}` ({expected}): {found}")]
+    AnotherOne { port: String, name: String, expected: String, found: String },
     #[error("cannot read the stub: `{}`", path.display())]
     StubUnreadable {
         path: PathBuf,
@@ -50,6 +58,8 @@ pub(crate) enum DeviceError {
 pub(crate) enum Device {
     /// Behind a port with this name.
     Port(String),
+    /// Behind a port on which this device of the registry should be.
+    Known { port: String, name: String, mac: [u8; 6] },
     /// Inside this program.
     Simulated(VirtualDevice),
 }
@@ -63,7 +73,7 @@ impl Device {
     /// When there is none, or nobody can choose between several.
     pub(crate) fn find(given: &DeviceArguments, screen: Screen) -> Result<Self, Failure> {
         if let Some(port) = &given.port {
-            return Ok(Self::Port(port.clone()));
+            return Self::named(port, screen);
         }
         let mut likely = ports::list().map_err(FlasherError::from)?;
         likely.retain(|port| port.likelihood == Likelihood::Likely);
@@ -88,17 +98,68 @@ impl Device {
         }
     }
 
+    /// The port of this name; where there is none, the known device of this name.
+    fn named(name: &str, screen: Screen) -> Result<Self, Failure> {
+        let port = || Self::Port(name.to_owned());
+        if is_path(name) || ports::list().is_ok_and(|ports| ports.iter().any(|port| port.name == name)) {
+            return Ok(port());
+        }
+        // A registry that cannot be read knows nobody.
+        let devices = Store::open(screen).and_then(|store| store.devices()).unwrap_or_default();
+        if !devices.iter().any(|entry| is_called(entry, name)) {
+            return Ok(port());
+        }
+        let entry = only_called(&devices, name)?;
+        let device =
+            Self::connected(entry).ok_or_else(|| DeviceError::NotConnected { name: name.to_owned() })?;
+        screen.line(format!("`{name}` should be on {}", device.name()));
+        Ok(device)
+    }
+
+    /// The port that a known device is on, as far as that can be told from outside: its adapter is plugged in, or the
+    /// port has the name that it had.
+    pub(crate) fn connected(entry: &Entry) -> Option<Self> {
+        let ports = ports::list().unwrap_or_default();
+        let by_adapter = entry.adapter.as_ref().and_then(|adapter| {
+            ports.iter().find(|port| port.usb.as_ref().is_some_and(|usb| adapters::key(usb) == *adapter))
+        });
+        let by_name = || {
+            let known = entry.port.as_deref()?;
+            let there = known.starts_with(RFC2217_PREFIX) || Path::new(known).exists();
+            (there || ports.iter().any(|port| port.name == known)).then(|| known.to_owned())
+        };
+        let port = by_adapter.map(|port| port.name.clone()).or_else(by_name)?;
+        Some(Self::Known { port, name: entry.label().to_owned(), mac: entry.mac()? })
+    }
+
+    /// Makes sure that the device that has answered is the one that was meant.
+    ///
+    /// # Errors
+    ///
+    /// When it is another one.
+    pub(crate) fn must_have(&self, mac: [u8; 6]) -> Result<(), DeviceError> {
+        match self {
+            Self::Known { port, name, mac: expected } if *expected != mac => Err(DeviceError::AnotherOne {
+                port: port.clone(),
+                name: name.clone(),
+                expected: to_hex(expected, ":"),
+                found: to_hex(&mac, ":"),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// The port's name for people.
     pub(crate) fn name(&self) -> &str {
         match self {
-            Self::Port(name) => name,
+            Self::Port(name) | Self::Known { port: name, .. } => name,
             Self::Simulated(_) => "simulated",
         }
     }
 
     /// What the adapter is known by, wherever it is plugged in next; `None` for a port without one.
     pub(crate) fn adapter(&self) -> Option<String> {
-        let Self::Port(name) = self else { return None };
+        let (Self::Port(name) | Self::Known { port: name, .. }) = self else { return None };
         if name.starts_with(RFC2217_PREFIX) {
             return Some(name.clone());
         }
@@ -114,10 +175,15 @@ impl Device {
     /// The operating system's answer.
     pub(crate) fn open(&self) -> Result<Box<dyn Transport>, FlasherError> {
         match self {
-            Self::Port(name) => Ok(transport::open(name, DEFAULT_BAUD)?),
+            Self::Port(name) | Self::Known { port: name, .. } => Ok(transport::open(name, DEFAULT_BAUD)?),
             Self::Simulated(device) => Ok(Box::new(device.transport())),
         }
     }
+}
+
+/// Whether this is written as ports are, and not as a name.
+pub(crate) fn is_path(text: &str) -> bool {
+    text.starts_with(RFC2217_PREFIX) || text.contains(['/', '\\'])
 }
 
 /// One line about a port.

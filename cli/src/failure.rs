@@ -7,6 +7,7 @@ mod batch;
 mod command;
 mod device;
 mod loader;
+mod reconfigure;
 mod supply;
 
 use std::{error::Error, fmt::Write as _, process::ExitCode};

@@ -8,6 +8,7 @@
 //! - `device`, `adapters`, `preflight`, `image_file`, `simulation`: what it is done to
 //! - `supply/`: where images come from, and who vouches for them
 //! - `start_up`, `check`, `report`: what came of it
+//! - `reconfigure/`: changing what a device has, from near and far
 //! - `registry/`, `discover/`, `export/`: devices that were set up before, found in the network, left for another broker
 //! - `screen`, `narrator`, `failure`: how it is told
 
@@ -28,6 +29,7 @@ mod narrator;
 mod preflight;
 mod private_file;
 mod profiles;
+mod reconfigure;
 mod registry;
 mod report;
 mod screen;
@@ -88,6 +90,9 @@ fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Info(given) => commands::info::run(given, context),
         Command::Monitor(given) => commands::monitor::run(given, context),
         Command::Config(given) => commands::config::run(given, context),
+        Command::Reconfigure(given) => commands::reconfigure::run(given, context),
+        Command::RotateKeys(given) => commands::rotate_keys::run(given, context),
+        Command::Wipe(given) => commands::wipe::run(given, context),
         Command::Verify(given) => commands::verify::run(given, context),
         Command::Backup(given) => commands::backup::backup(given, context),
         Command::Restore(given) => commands::backup::restore(given, context),

@@ -188,7 +188,7 @@ fn installed(session: &mut Session<'_>, firmware: &Firmware) -> Result<Option<In
     Ok(newer.map(Installed::Newer))
 }
 
-/// Reads one config slot: its header, and then as much as the header says.
+/// Reads one config slot: its header, as much as the header says, and whether it is on trial.
 ///
 /// # Errors
 ///
@@ -203,6 +203,9 @@ pub(crate) fn read_slot(session: &mut Session<'_>, slot: Slot) -> Result<SlotSta
     {
         let start = region.offset.saturating_add(u32::try_from(HEADER_LENGTH).unwrap_or(u32::MAX));
         bytes.extend(session.read(region.name, span(start, length))?);
+        let tail = region.offset.saturating_add(u32::try_from(slots::TAIL).unwrap_or(u32::MAX));
+        let tail = session.read(region.name, span(tail, slots::TAIL_LENGTH))?;
+        return Ok(slots::read_sector_parts(&bytes, tail.first_chunk()));
     }
     Ok(slots::read_sector(&bytes))
 }

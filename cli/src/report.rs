@@ -2,7 +2,10 @@
 
 use std::{fmt::Write as _, path::PathBuf, time::Duration};
 
+use espbroker_virtual_device::VirtualDevice;
 use serde::Serialize;
+
+use crate::arguments::Execution;
 
 /// Version of the JSON report; raised when a field changes its meaning or goes away.
 const VERSION: u32 = 1;
@@ -13,6 +16,9 @@ pub(crate) struct Report {
     version: u32,
     /// Whether the device was a virtual one.
     pub(crate) simulated: bool,
+    /// What a virtual device has executed as its firmware.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) executed: Option<Executed>,
     pub(crate) device: DeviceReport,
     pub(crate) broker: BrokerReport,
     /// What the connection test found true.
@@ -22,6 +28,39 @@ pub(crate) struct Report {
     pub(crate) round_trip_ms: Option<f64>,
     pub(crate) steps: Vec<StepReport>,
     pub(crate) seconds: f64,
+}
+
+/// What a virtual device has executed.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case", tag = "what")]
+pub(crate) enum Executed {
+    /// The image that was flashed, and all else that was code for the chip.
+    Lx106 {
+        /// How many instructions.
+        instructions: u64,
+    },
+    /// The firmware as it was built into this program.
+    Host,
+}
+
+impl Executed {
+    /// What this device has executed so far.
+    pub(crate) fn new(execution: Execution, device: &VirtualDevice) -> Self {
+        match execution {
+            Execution::Lx106 => Self::Lx106 { instructions: device.usage().instructions },
+            Execution::Host => Self::Host,
+        }
+    }
+
+    fn words(self) -> String {
+        match self {
+            Self::Lx106 { instructions } => {
+                let millions = instructions.div_ceil(1_000_000);
+                format!("the image itself: {millions} million instructions of the LX106")
+            }
+            Self::Host => "the firmware that is built into this program, in the image's place".to_owned(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -73,6 +112,7 @@ impl Report {
         Self {
             version: VERSION,
             simulated: false,
+            executed: None,
             device,
             broker,
             checks: Vec::new(),
@@ -101,6 +141,9 @@ impl Report {
         }
         let device = &self.device;
         row("device", &format!("{} ({}), firmware {}", device.name, device.mac, device.firmware));
+        if let Some(executed) = self.executed {
+            row("executed", &executed.words());
+        }
         row("verified", "the device measured its own image and settings: both are what was written");
         for check in &self.checks {
             row("tested", check);

@@ -99,6 +99,11 @@ impl Screen {
         self.print(Loudness::Normal, &format!("{WARNING}warning:{WARNING:#} {}", text.as_ref()));
     }
 
+    /// Prints what has failed, however little is said.
+    pub(crate) fn error(self, text: impl AsRef<str>) {
+        self.print(Loudness::Quiet, text.as_ref().trim_end());
+    }
+
     /// Begins a step of unknown length.
     pub(crate) fn step(self, name: &'static str, doing: &str) -> Step {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());

@@ -9,12 +9,12 @@ use std::{
 use espbroker_config::model;
 use espbroker_flasher::{cancel::Cancel, protocol::Opcode, transport::Transport as _};
 use espbroker_virtual_device::{
-    self as virtual_device, Clock, Dhcp, Direction, DiscoveryPorts, Fault, FlashButton, FlashSource, Network,
-    Options, SimulatedWifi, StorageError, Timing, VirtualDevice, Wiring,
+    self as virtual_device, Clock, Dhcp, Direction, DiscoveryPorts, Fault, Firmware, FlashButton,
+    FlashSource, Network, Options, SimulatedWifi, StorageError, Timing, VirtualDevice, Wiring,
 };
 
 use crate::{
-    arguments::{Pace, SimulationArguments},
+    arguments::{Execution, Pace, SimulationArguments},
     screen::Screen,
     settings::{Settings, SettingsError, address, read_secret_file},
 };
@@ -114,6 +114,7 @@ impl Access {
 /// When a flag is not understood or the flash file cannot be used.
 pub(crate) fn start(
     given: &SimulationArguments,
+    execution: Execution,
     flash: Option<&Path>,
     config: Option<&model::Config>,
     access: Access,
@@ -145,6 +146,10 @@ pub(crate) fn start(
         wifi: SimulatedWifi { networks, join_delay },
         bind: given.bind,
         discovery: Some(DiscoveryPorts::STANDARD),
+        firmware: match execution {
+            Execution::Lx106 => Firmware::Executed,
+            Execution::Host => Firmware::Host,
+        },
         ..Options::default()
     };
     VirtualDevice::new(options).map_err(|source| match flash {

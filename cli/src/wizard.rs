@@ -70,6 +70,15 @@ pub(crate) fn confirm_plan() -> Result<bool, WizardError> {
     Ok(Confirm::with_theme(&theme).with_prompt("Write this to the device").default(true).interact()?)
 }
 
+/// Asks for a word.
+///
+/// # Errors
+///
+/// When it cannot be asked.
+pub(crate) fn ask(question: &str) -> Result<String, WizardError> {
+    Ok(Input::with_theme(&ColorfulTheme::default()).with_prompt(question).interact_text()?)
+}
+
 /// Lets the user choose one of several things.
 ///
 /// # Errors

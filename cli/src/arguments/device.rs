@@ -7,7 +7,8 @@ use clap::{Args, ValueEnum};
 /// Which device.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DeviceArguments {
-    /// Serial port, or rfc2217://HOST:PORT; found by itself when only one looks like an ESP8266
+    /// Serial port, rfc2217://HOST:PORT, or the name of a known device that is connected; found by itself when only one
+    /// looks like an ESP8266
     #[arg(short, long, env = "ESPBROKER_PORT", value_name = "PORT")]
     pub(crate) port: Option<String>,
 }
@@ -27,6 +28,13 @@ pub(crate) struct LoaderArguments {
     /// How to bring the chip into its loader
     #[arg(long, value_enum, default_value_t = Reset::Auto, value_name = "HOW")]
     pub(crate) reset: Reset,
+}
+
+impl LoaderArguments {
+    /// Whether no flag asks for the loader to be reached in some way.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.baud.is_none() && !self.fast && self.stub.is_none() && self.reset == Reset::Auto
+    }
 }
 
 /// Which program answers in the loader's place.

@@ -9,6 +9,7 @@ mod device;
 mod devices;
 mod export;
 mod firmware;
+mod reconfigure;
 mod setup;
 
 use std::path::PathBuf;
@@ -27,6 +28,10 @@ pub(crate) use export::{ExportCommand, ExportMosquittoArguments};
 pub(crate) use firmware::{
     DoctorArguments, FirmwareBuildArguments, FirmwareBundleArguments, FirmwareCommand,
     FirmwareFetchArguments, FirmwareListArguments, FirmwareVerifyArguments, KeyArguments, TrustArguments,
+};
+pub(crate) use reconfigure::{
+    CarryOutArguments, ChangeArguments, ReconfigureArguments, RotateKeysArguments, Via, WhichArguments,
+    WipeArguments,
 };
 pub(crate) use setup::{AnswerArguments, SetupArguments, SimulationArguments};
 
@@ -79,6 +84,27 @@ pub(crate) enum Command {
     /// Read, show or write the config partition, leaving the firmware alone
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Change settings of a device that is set up, over the network or its serial port, without flashing
+    ///
+    /// Only what is named changes. Over the network and over the serial console of a running device the change is sealed
+    /// with the device's admin key, which `setup` has kept on this computer; the device tries it, and goes back to what it
+    /// had if that fails. Through the boot loader the other of two config sectors is written.
+    #[command(after_long_help = "Examples:\n  \
+        espbroker reconfigure --host hall --bridge-host mqtt.example.org --dry-run\n  \
+        espbroker reconfigure --host hall --ssid garden --wifi-passphrase-file wifi.txt\n  \
+        espbroker reconfigure --all --settings bridges.toml --yes\n  \
+        espbroker reconfigure --port /dev/ttyUSB0 --user home --password-file new.txt")]
+    Reconfigure(Box<ReconfigureArguments>),
+    /// Give a device a new admin key, which is what changes over the network are sealed with
+    ///
+    /// The new key travels sealed with the old one. The old one is kept on this computer until the device has confirmed
+    /// the new one, so that a cut at any moment locks nobody out.
+    RotateKeys(Box<RotateKeysArguments>),
+    /// Erase settings, keys, stored messages and the Wi-Fi parameters of a device, before you give it away
+    ///
+    /// Goes through the boot loader, so the board must be connected. The firmware stays, and opens its own access point
+    /// when it finds no settings.
+    Wipe(WipeArguments),
     /// Compare a device's firmware with an image file
     Verify(VerifyArguments),
     /// Save a device's flash, or one region of it, to a file
@@ -313,6 +339,9 @@ pub(crate) struct SimulateArguments {
     /// Keep the flash in this file; it is created blank
     #[arg(long, value_name = "FILE")]
     pub(crate) flash: Option<PathBuf>,
+    /// What is executed when firmware for the virtual ESP8266 starts
+    #[arg(long, value_enum, default_value_t = Execution::Lx106, value_name = "EXECUTION")]
+    pub(crate) execute: Execution,
     /// Also write the firmware image for the virtual device to a file, for other flashing tools
     #[arg(long, value_name = "FILE")]
     pub(crate) write_image: Option<PathBuf>,
@@ -331,6 +360,15 @@ pub(crate) struct ProfilesArguments {
 pub(crate) struct CompletionsArguments {
     /// Shell to write for
     pub(crate) shell: Shell,
+}
+
+/// What the virtual device makes of an image for it.
+#[derive(Clone, Copy, Debug, ValueEnum, PartialEq, Eq)]
+pub(crate) enum Execution {
+    /// It executes the image, instruction by instruction
+    Lx106,
+    /// The same firmware runs in the image's place as it was built into this program
+    Host,
 }
 
 /// How fast the virtual device is.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DeviceArguments, LoaderArguments, Pace, TrustArguments};
+use super::{DeviceArguments, Execution, LoaderArguments, Pace, TrustArguments};
 
 /// Flags of `setup`; a flag wins over the settings file, the settings file over questions.
 #[derive(Clone, Debug, Args)]
@@ -13,9 +13,18 @@ pub(crate) struct SetupArguments {
     pub(crate) device: DeviceArguments,
     #[command(flatten)]
     pub(crate) loader: LoaderArguments,
-    /// Use a virtual ESP8266 instead of a board; with no other answers also a demo network
-    #[arg(long, conflicts_with = "port")]
-    pub(crate) simulate: bool,
+    /// Use a virtual ESP8266 instead of a board; with no other answers also a demo network. It executes the image; with
+    /// =host, the same firmware as it was built into this program
+    #[arg(
+        long,
+        value_enum,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "lx106",
+        value_name = "EXECUTION",
+        conflicts_with = "port"
+    )]
+    pub(crate) simulate: Option<Execution>,
     /// Keep the flash of the virtual ESP8266 in this file, so that it survives the program
     #[arg(long, value_name = "FILE", requires = "simulate")]
     pub(crate) flash: Option<PathBuf>,

@@ -14,9 +14,11 @@ use crate::{
     arguments::{
         ConfigBuildArguments, ConfigCommand, ConfigReadArguments, ConfigShowArguments, ConfigWriteArguments,
     },
+    device::is_path,
     failure::Failure,
     narrator::Narrator,
     preflight::{self, Occupancy},
+    reconfigure::{self, difference},
     registry::{Learnt, learn},
     settings::{apply, not_yet, render},
     setup::{SetupError, agree_to_lose, follow, write_config},
@@ -37,7 +39,7 @@ pub(crate) fn run(command: &ConfigCommand, context: &Context) -> Result<(), Fail
     }
 }
 
-pub(super) fn inspect(session: &mut Session<'_>, narrator: &Narrator) -> Result<Occupancy, FlasherError> {
+pub(crate) fn inspect(session: &mut Session<'_>, narrator: &Narrator) -> Result<Occupancy, FlasherError> {
     narrator.step("read", "reading the settings", || {
         let occupancy = preflight::inspect(session, None)?;
         let summary = occupancy.summary();
@@ -89,12 +91,16 @@ fn write(given: &ConfigWriteArguments, context: &Context) -> Result<(), Failure>
         let occupancy = inspect(&mut session, narrator)?;
         let mut config =
             occupancy.config().map_or_else(|| Config::new("espbroker"), |(_, record)| record.config.clone());
-        let before = lines(&config)?;
+        let before = config.clone();
         apply(&settings, &mut config)?;
         for sentence in not_yet(&config) {
             context.screen.warning(sentence);
         }
-        context.screen.line(difference(&before, &lines(&config)?));
+        let changes = difference(&before, &config)?;
+        context.screen.line(match changes.as_slice() {
+            [] => "Nothing to change: the device has these settings already.".to_owned(),
+            changes => reconfigure::lines(changes),
+        });
         // Also in a dry run, and before anything is asked.
         slots::encode_sector(&config, 1).map_err(SetupError::ConfigTooLong)?;
         if given.dry_run {
@@ -108,7 +114,7 @@ fn write(given: &ConfigWriteArguments, context: &Context) -> Result<(), Failure>
             config: Some(written),
             station: config.wifi.is_some(),
         };
-        let port = given.device.port.as_deref();
+        let port = given.device.port.as_deref().filter(|port| is_path(port));
         let mut learnt =
             Learnt { mac: info.mac, config: &config, version: None, port, login: None, seen: None };
         learn(&learnt, context.screen);
@@ -162,36 +168,5 @@ fn flatten(path: &str, value: &toml::Value, lines: &mut Vec<String>) {
             }
         }
         value => lines.push(format!("{path} = {value}")),
-    }
-}
-
-/// Lines that are only in one of two lists, marked with - and +; secrets are masked in both, so a changed secret alone
-/// shows no line.
-fn difference(before: &[String], after: &[String]) -> String {
-    let gone = before.iter().filter(|line| !after.contains(line)).map(|line| format!("- {line}"));
-    let new = after.iter().filter(|line| !before.contains(line)).map(|line| format!("+ {line}"));
-    let lines: Vec<String> = gone.chain(new).collect();
-    if lines.is_empty() {
-        "No visible difference (secrets are masked and may differ).".to_owned()
-    } else {
-        lines.join("\n")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_difference_names_each_field_with_its_path() {
-        let mut config = Config::new("hall");
-        let before = lines(&config).unwrap();
-        config.name = "attic".to_owned();
-        config.broker.mqtt_port = 2883;
-        assert_eq!(
-            difference(&before, &lines(&config).unwrap()),
-            "- broker.mqtt_port = 1883\n- name = \"hall\"\n+ broker.mqtt_port = 2883\n+ name = \"attic\""
-        );
-        assert!(difference(&before, &before).starts_with("No visible difference"));
     }
 }

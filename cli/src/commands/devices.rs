@@ -11,7 +11,7 @@ use crate::{
         DevicesRenameArguments, DevicesShowArguments,
     },
     failure::Failure,
-    registry::{Entry, RegistryError, Store, is_called, only_called, system_keyring, time_text},
+    registry::{self, Entry, RegistryError, Store, is_called, only_called, system_keyring, time_text},
     wizard,
 };
 
@@ -145,7 +145,7 @@ fn show(given: &DevicesShowArguments, store: &Store) -> Result<(), Failure> {
 
 fn rename(given: &DevicesRenameArguments, store: &Store, context: &Context) -> Result<(), Failure> {
     let DevicesRenameArguments { name, new_name } = given;
-    let is_address = new_name.parse::<IpAddr>().is_ok() || crate::registry::mac(new_name).is_some();
+    let is_address = new_name.parse::<IpAddr>().is_ok() || registry::mac(new_name).is_some();
     let is_text =
         new_name.trim() == new_name && !new_name.is_empty() && !new_name.chars().any(char::is_control);
     if is_address || !is_text || new_name.len() > 64 || new_name.contains('/') {
@@ -164,7 +164,7 @@ fn rename(given: &DevicesRenameArguments, store: &Store, context: &Context) -> R
         Ok(before)
     })?;
     context.screen.line(format!(
-        "`{before}` is `{new_name}` on this computer; `espbroker config write` changes the name on the device."
+        "`{before}` is `{new_name}` on this computer; `espbroker reconfigure` changes the name on the device."
     ));
     Ok(())
 }
@@ -184,18 +184,8 @@ fn forget(given: &DevicesForgetArguments, store: &Store, context: &Context) -> R
             return Err(wizard::WizardError::Declined.into());
         }
     }
-    let keyring = system_keyring();
-    for entry in &chosen {
-        if entry.in_keyring {
-            let keyring = keyring.as_deref().ok_or(RegistryError::NoKeyring)?;
-            keyring.remove(&entry.mac).map_err(RegistryError::Keyring)?;
-        }
-    }
     let macs: Vec<String> = chosen.iter().map(|entry| entry.mac.clone()).collect();
-    store.update(|devices| {
-        devices.retain(|entry| !macs.contains(&entry.mac));
-        Ok::<_, RegistryError>(())
-    })?;
+    registry::forget(store, &macs, system_keyring().as_deref())?;
     context.screen.line(format!("Forgotten: {}.", names.join(", ")));
     for entry in chosen {
         let saved = store.password_file(&entry.name);

@@ -14,9 +14,12 @@ pub(crate) mod info;
 pub(crate) mod monitor;
 pub(crate) mod ports;
 pub(crate) mod profiles;
+pub(crate) mod reconfigure;
+pub(crate) mod rotate_keys;
 pub(crate) mod selftest;
 pub(crate) mod simulate;
 pub(crate) mod verify;
+pub(crate) mod wipe;
 
 use std::path::Path;
 
@@ -124,6 +127,7 @@ pub(crate) fn with_device(
     let mut events = |event: Event| narrator.event(event);
     let mut session = loader.connect(&device, &narrator, &mut events)?;
     let info = identify(&mut session, &narrator)?;
+    device.must_have(info.mac)?;
     work(session, info, &narrator)
 }
 

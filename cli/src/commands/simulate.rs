@@ -28,7 +28,7 @@ pub(crate) fn run(given: &SimulateArguments, context: &Context) -> Result<(), Fa
         context.screen.line(format!("Image for the virtual device written to `{}`.", path.display()));
     }
     let access = if given.pty && given.rfc2217.is_none() { Access::Terminal } else { Access::Server };
-    let device = simulation::start(&given.simulation, given.flash.as_deref(), None, access)?;
+    let device = simulation::start(&given.simulation, given.execute, given.flash.as_deref(), None, access)?;
     let address = given.rfc2217.or((!given.pty).then_some(ADDRESS));
     let served = address
         .map(|address| {

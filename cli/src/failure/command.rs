@@ -58,6 +58,12 @@ impl Explain for DeviceError {
                 missing_port_hint()
             )),
             Self::SeveralPorts { .. } => unable("choose one with --port"),
+            Self::NotConnected { .. } => unable(
+                "connect it; if it is connected, its adapter is another one now: name the port itself, as                  `espbroker ports` lists it",
+            ),
+            Self::AnotherOne { .. } => {
+                no("nothing was changed; name the port itself, as `espbroker ports` lists it")
+            }
             Self::StubUnreadable { .. } => (Exit::Unable, None),
             Self::TooSlow { .. } => unable("leave out --stub rom, name one --region, or insist with --slow"),
         }

@@ -1,8 +1,8 @@
-//! The system keyring, through `secret-tool` of libsecret: it speaks to GNOME's keyring, KDE's wallet and KeePassXC.
+//! The system keyring. On Linux through `secret-tool` of libsecret, which speaks to GNOME's keyring, KDE's wallet and
+//! KeePassXC; on macOS and Windows through their own, see `native`.
 //!
-//! Secrets go through standard input and output only, never through arguments. There is no keyring without a session bus
-//! or without that program, nor where `ESPBROKER_KEYRING=off`; secrets are then kept in the registry's file. Left out:
-//! the keyrings of macOS and Windows.
+//! Secrets go to `secret-tool` through standard input and output only, never through arguments. There is no keyring without
+//! a session bus or without that program, nor where `ESPBROKER_KEYRING=off`; secrets are then kept in the registry's file.
 
 use std::{
     env,
@@ -29,6 +29,9 @@ pub(crate) enum KeyringError {
     Late,
     #[error("`{TOOL}` could not do it: {0}")]
     Failed(String),
+    #[error("the system's keyring could not do it: {0}")]
+    #[cfg_attr(not(any(target_os = "macos", windows, test)), expect(dead_code, reason = "another system's"))]
+    System(String),
 }
 
 /// Keeps one secret text for each device.
@@ -48,6 +51,16 @@ pub(crate) fn system_keyring() -> Option<Box<dyn Keyring>> {
     if env::var_os("ESPBROKER_KEYRING").is_some_and(|value| value == "off") {
         return None;
     }
+    of_this_system()
+}
+
+#[cfg(any(target_os = "macos", windows))]
+fn of_this_system() -> Option<Box<dyn Keyring>> {
+    Some(Box::new(super::native::Native))
+}
+
+#[cfg(not(any(target_os = "macos", windows)))]
+fn of_this_system() -> Option<Box<dyn Keyring>> {
     env::var_os("DBUS_SESSION_BUS_ADDRESS")?;
     let paths = env::var_os("PATH")?;
     let program = env::split_paths(&paths).map(|folder| folder.join(TOOL)).find(|path| path.is_file())?;

@@ -1,7 +1,7 @@
 //! What other commands tell the registry.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -9,7 +9,8 @@ use espbroker_config::{model::Config, secret::Secret};
 
 use super::{Entry, Keyring, RegistryError, Secrets, Store, system_keyring};
 use crate::{
-    check::Login, discover::Found, failure::Failure, hex::to_hex, screen::Screen, settings::HiddenText,
+    check::Login, device::Device, discover::Found, failure::Failure, hex::to_hex, screen::Screen,
+    settings::HiddenText,
 };
 
 /// What was learnt of a device that was written to.
@@ -34,6 +35,13 @@ pub(crate) struct Seen {
     pub(crate) websocket_port: Option<u16>,
 }
 
+impl Seen {
+    /// Address and port of its broker.
+    pub(crate) fn socket(&self) -> Option<SocketAddr> {
+        Some(SocketAddr::new(self.address?, self.mqtt_port?))
+    }
+}
+
 /// Keeps what was learnt. That it cannot be kept is no reason to stop, and is said.
 pub(crate) fn learn(learnt: &Learnt<'_>, screen: Screen) {
     let keyring = system_keyring();
@@ -41,6 +49,76 @@ pub(crate) fn learn(learnt: &Learnt<'_>, screen: Screen) {
     if let Err(error) = kept {
         screen.warning(format!("this device is not in the registry: {}", Failure::from(error).sentence()));
     }
+}
+
+/// Keeps the key that a device has and the one that it is about to be given.
+///
+/// # Errors
+///
+/// When they cannot be kept: it must not be given the new one then.
+pub(crate) fn keep_next_key(
+    mac: [u8; 6],
+    before: &Config,
+    after: &Config,
+    screen: Screen,
+) -> Result<(), RegistryError> {
+    keep_next(&Store::open(screen)?, mac, (before, after), system_keyring().as_deref(), screen)
+}
+
+pub(super) fn keep_next(
+    store: &Store,
+    mac: [u8; 6],
+    (before, after): (&Config, &Config),
+    keyring: Option<&dyn Keyring>,
+    screen: Screen,
+) -> Result<(), RegistryError> {
+    change(store, mac, |entry| {
+        if entry.name.is_empty() {
+            entry.name.clone_from(&before.name);
+        }
+        // What cannot be read now would be lost.
+        entry.secrets(keyring)?;
+        let hidden =
+            |config: &Config| config.admin_key.as_ref().map(|key| HiddenText(to_hex(key.expose(), "")));
+        let keys = Secrets { admin_key: hidden(before), next_admin_key: hidden(after), ..Secrets::default() };
+        keep_secrets(entry, keys, keyring, screen);
+        Ok(())
+    })
+}
+
+/// Changes what is known of one device, which may be new.
+fn change(
+    store: &Store,
+    mac: [u8; 6],
+    change: impl FnOnce(&mut Entry) -> Result<(), RegistryError>,
+) -> Result<(), RegistryError> {
+    let mac = to_hex(&mac, "");
+    store.update(|devices| {
+        if !devices.iter().any(|entry| entry.mac == mac) {
+            devices.push(Entry { mac: mac.clone(), ..Entry::default() });
+        }
+        devices.iter_mut().find(|entry| entry.mac == mac).map_or(Ok(()), change)
+    })
+}
+
+/// Forgets devices, and first what the keyring has of them.
+///
+/// # Errors
+///
+/// When the keyring does not let go, or the registry cannot be written.
+pub(crate) fn forget(
+    store: &Store,
+    macs: &[String],
+    keyring: Option<&dyn Keyring>,
+) -> Result<(), RegistryError> {
+    store.update(|devices| {
+        for entry in devices.iter().filter(|entry| entry.in_keyring && macs.contains(&entry.mac)) {
+            let keyring = keyring.ok_or(RegistryError::NoKeyring)?;
+            keyring.remove(&entry.mac).map_err(RegistryError::Keyring)?;
+        }
+        devices.retain(|entry| !macs.contains(&entry.mac));
+        Ok(())
+    })
 }
 
 /// Seconds since 1970.
@@ -55,16 +133,9 @@ pub(super) fn keep(
     now: u64,
     screen: Screen,
 ) -> Result<(), RegistryError> {
-    let mac = to_hex(&learnt.mac, "");
-    store.update(|devices| {
-        let index = devices.iter().position(|entry| entry.mac == mac).unwrap_or_else(|| {
-            devices.push(Entry { mac, ..Entry::default() });
-            devices.len() - 1
-        });
-        if let Some(entry) = devices.get_mut(index) {
-            fill(entry, learnt, now);
-            keep_secrets(entry, secrets(learnt), keyring, screen);
-        }
+    change(store, learnt.mac, |entry| {
+        fill(entry, learnt, now);
+        keep_secrets(entry, secrets(learnt), keyring, screen);
         Ok(())
     })
 }
@@ -72,7 +143,10 @@ pub(super) fn keep(
 fn fill(entry: &mut Entry, learnt: &Learnt<'_>, now: u64) {
     entry.name.clone_from(&learnt.config.name);
     entry.profile = learnt.config.profile.as_ref().map(|profile| profile.id.clone());
-    entry.port = learnt.port.map(str::to_owned).or(entry.port.take());
+    if let Some(port) = learnt.port {
+        entry.port = Some(port.to_owned());
+        entry.adapter = Device::Port(port.to_owned()).adapter();
+    }
     if let Some(version) = learnt.version {
         entry.version = Some(version.to_owned());
     }
@@ -88,6 +162,7 @@ fn secrets(learnt: &Learnt<'_>) -> Secrets {
     let key = learnt.config.admin_key.as_ref().map(|key| HiddenText(to_hex(key.expose(), "")));
     Secrets {
         admin_key: key,
+        next_admin_key: None,
         user: learnt.login.map(|login| login.user.clone()),
         password: learnt.login.map(|login| HiddenText(login.password.expose().clone())),
     }

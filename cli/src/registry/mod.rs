@@ -7,6 +7,8 @@
 mod keyring;
 mod learn;
 mod locate;
+#[cfg(any(target_os = "macos", windows, test))]
+mod native;
 mod store;
 
 use std::net::IpAddr;
@@ -14,7 +16,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use keyring::{Keyring, KeyringError, system_keyring};
-pub(crate) use learn::{Learnt, Seen, learn, note_found};
+pub(crate) use learn::{Learnt, Seen, forget, keep_next_key, learn, note_found};
 pub(crate) use locate::{Networks, is_called, locate, mac, only_called};
 pub(crate) use store::{RegistryError, Store};
 
@@ -45,6 +47,9 @@ pub(crate) struct Entry {
     /// Serial port that it was last set up through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) port: Option<String>,
+    /// What the adapter of that port is known by, wherever it is plugged in next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) adapter: Option<String>,
     /// Seconds since 1970.
     #[serde(default)]
     pub(crate) last_seen: u64,
@@ -65,6 +70,9 @@ pub(crate) struct Secrets {
     /// Key for remote changes as 64 hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) admin_key: Option<HiddenText>,
+    /// A key that the device may have by now, because it was told to: whoever of the two opens its next answer is right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) next_admin_key: Option<HiddenText>,
     /// The user whose password was generated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) user: Option<String>,
@@ -80,12 +88,16 @@ impl Secrets {
 
     /// These, with what they lack from `older`.
     fn or(self, older: Self) -> Self {
-        let Self { admin_key, user, password } = self;
+        let Self { admin_key, next_admin_key, user, password } = self;
         let (user, password) = match password {
             Some(password) => (user, Some(password)),
             None => (older.user, older.password),
         };
-        Self { admin_key: admin_key.or(older.admin_key), user, password }
+        let admin_key = admin_key.or(older.admin_key);
+        // A key that has come into force is no next one any more.
+        let next_admin_key =
+            next_admin_key.or(older.next_admin_key).filter(|next| Some(next) != admin_key.as_ref());
+        Self { admin_key, next_admin_key, user, password }
     }
 }
 

@@ -228,7 +228,11 @@ fn user_model(
         (Given::Keep | Given::Nothing, _) => {
             known.ok_or(SettingsError::NothingToKeep { field })?.password.clone()
         }
-        (Given::Value(password), None) => credentials::hash(&password)?,
+        // The same password under another salt would look like a change.
+        (Given::Value(password), None) => match known {
+            Some(known) if known.password.verify(password.expose().as_bytes()) => known.password.clone(),
+            _ => credentials::hash(&password)?,
+        },
     };
     Ok(model::User {
         name: given.name.clone(),

@@ -170,6 +170,32 @@ pub(crate) struct ClusterSettings {
     pub(crate) virtual_ipv4: Option<String>,
 }
 
+impl BridgeSettings {
+    /// Nothing but name and host; all else is as on a new bridge.
+    pub(crate) fn new(name: &str, host: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            host: host.to_owned(),
+            port: None,
+            tls: false,
+            user: None,
+            password: None,
+            password_file: None,
+            client_id: None,
+            keep_alive: None,
+            clean_session: None,
+            try_private: None,
+            notifications: None,
+            notification_topic: None,
+            notifications_local_only: None,
+            outgoing_retain: None,
+            restart_base: None,
+            restart_cap: None,
+            topics: Vec::new(),
+        }
+    }
+}
+
 impl Settings {
     /// Folder that relative paths count from.
     pub(crate) fn folder(&self) -> &std::path::Path {

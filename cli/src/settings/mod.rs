@@ -18,7 +18,7 @@ mod word;
 use std::path::{Path, PathBuf};
 
 pub(crate) use apply::{apply, find_profile};
-pub(crate) use file::{BrokerSettings, Settings, UserSettings, WifiSettings};
+pub(crate) use file::{BridgeSettings, BrokerSettings, Settings, UserSettings, WifiSettings};
 pub(crate) use not_yet::not_yet;
 pub(crate) use render::render;
 pub(crate) use secret_source::{HiddenText, MASK, read_secret_file, warn_if_exposed};

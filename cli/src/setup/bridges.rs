@@ -11,7 +11,10 @@ use espbroker_config::model;
 use espbroker_flasher::{FlasherError, boot::Console};
 use espbroker_node::status::{BridgeReason, BridgeReport, Status};
 
-use super::watch::{Patience, QUESTION, QUIET, SLICE};
+use super::{
+    SetupError,
+    watch::{Patience, QUESTION, QUIET, SLICE},
+};
 use crate::{failure::Failure, narrator::Narrator, start_up::Running};
 
 /// How long all bridges together may take: a name, a connection and an answer, and once more after a pause.
@@ -104,9 +107,45 @@ impl Bridges {
         Ok(())
     }
 
+    /// One sentence for each that is connected.
+    pub(super) fn sentences(&self) -> Vec<String> {
+        self.connected().map(|name| format!("bridge `{name}` is connected")).collect()
+    }
+
+    /// Says which bridges may still connect or fail.
+    pub(super) fn warn_of_undecided(&self, narrator: &Narrator) {
+        if self.undecided().next().is_some() {
+            narrator.warning(&format!(
+                "not known yet whether these bridges connect: {}; `espbroker monitor` shows what becomes of them",
+                quoted(self.undecided())
+            ));
+        }
+    }
+
     fn waiting_words(&self) -> String {
         format!("waiting for {}", quoted(self.undecided()))
     }
+}
+
+/// Waits for the bridges of a device that runs; gives a sentence for each that is connected.
+///
+/// # Errors
+///
+/// The port's, or that a bridge has failed.
+pub(crate) fn connect_bridges(
+    console: &mut Console<'_>,
+    config: &model::Config,
+    running: &Running,
+    narrator: &Narrator,
+) -> Result<Vec<String>, Failure> {
+    let mut bridges = Bridges::new(config, running);
+    bridges.wait(console, narrator)?;
+    bridges.warn_of_undecided(narrator);
+    let failed = bridges.failed();
+    if !failed.is_empty() {
+        return Err(SetupError::NotBridged { failed }.into());
+    }
+    Ok(bridges.sentences())
 }
 
 /// Names of the bridges that can connect at all.

@@ -8,13 +8,7 @@ use std::path::PathBuf;
 use espbroker_config::{model, slots::Slot};
 use espbroker_flasher::{FlasherError, Session, boot::Console, cancel::Cancel, identify::DeviceInfo};
 
-use super::{
-    SetupError,
-    bridges::{Bridges, quoted},
-    follow, test,
-    write::write_image,
-    write_config,
-};
+use super::{SetupError, bridges::Bridges, follow, test, write::write_image, write_config};
 use crate::{
     answers::Answers,
     check::{self, Passed},
@@ -109,7 +103,7 @@ impl Job<'_> {
         let target = test::target(self.answers, &running, &config);
         let mut passed = self.test(&target)?;
         let bridges = self.bridges(console, &running, &config)?;
-        passed.checks.extend(bridges.connected().map(|name| format!("bridge `{name}` is connected")));
+        passed.checks.extend(bridges.sentences());
         Ok(Done { mac: info.mac, config, slot, password_file, running, target, passed, bridges })
     }
 
@@ -157,12 +151,7 @@ impl Job<'_> {
     ) -> Result<Bridges, Failure> {
         let mut bridges = Bridges::new(config, running);
         bridges.wait(&mut console, self.narrator)?;
-        if bridges.undecided().next().is_some() {
-            self.narrator.warning(&format!(
-                "not known yet whether these bridges connect: {}; `espbroker monitor` shows what becomes of them",
-                quoted(bridges.undecided())
-            ));
-        }
+        bridges.warn_of_undecided(self.narrator);
         Ok(bridges)
     }
 
@@ -172,7 +161,7 @@ impl Job<'_> {
             return;
         }
         let port = match self.device {
-            Device::Port(name) => Some(name.as_str()),
+            Device::Port(port) | Device::Known { port, .. } => Some(port.as_str()),
             Device::Simulated(_) => None,
         };
         let learnt = Learnt {

@@ -18,9 +18,10 @@ use espbroker_config::{codec::EncodeError, model, slots};
 use espbroker_flasher::{Prepared, cancel::Cancel, event::Event};
 use espbroker_node::status::BridgeReason;
 
+pub(crate) use bridges::connect_bridges;
 pub(crate) use job::{Done, Job, Registry};
 pub(crate) use plan::image_region;
-pub(crate) use watch::{follow, measured};
+pub(crate) use watch::{QUESTION, follow, measured};
 pub(crate) use write::{Checked, program, write_config};
 
 use crate::{
@@ -32,7 +33,7 @@ use crate::{
     image_file::Firmware,
     narrator::Narrator,
     preflight,
-    report::{BrokerReport, DeviceReport, Report, rounded},
+    report::{BrokerReport, DeviceReport, Executed, Report, rounded},
     screen::Screen,
     settings::{find_profile, not_yet},
     simulation::{self, Access},
@@ -82,7 +83,7 @@ struct Setup<'a> {
 ///
 /// The first thing that stands in the way, with what to do about it.
 pub(crate) fn run(given: &SetupArguments, screen: Screen, cancel: &Cancel) -> Result<(), Failure> {
-    let missing = match (given.simulate && !given.answers.names_a_network(), screen.can_ask()) {
+    let missing = match (given.simulate.is_some() && !given.answers.names_a_network(), screen.can_ask()) {
         (true, _) => Missing::Demo,
         (false, true) => Missing::Ask,
         (false, false) => Missing::Refuse,
@@ -96,7 +97,7 @@ pub(crate) fn run(given: &SetupArguments, screen: Screen, cancel: &Cancel) -> Re
     let length = slots::encode_sector(&config, 1).map_err(SetupError::ConfigTooLong)?.len();
     let firmware = match &given.image {
         Some(path) => Some(supply::named(path, &given.trust, screen)?),
-        None if given.simulate => Some(supply::for_virtual_device()?),
+        None if given.simulate.is_some() => Some(supply::for_virtual_device()?),
         None => None,
     };
     for sentence in not_yet(&config) {
@@ -105,20 +106,20 @@ pub(crate) fn run(given: &SetupArguments, screen: Screen, cancel: &Cancel) -> Re
     let loader = LoaderPlan::new(&given.loader, cancel.clone())?;
     let plan = |port: &str| {
         // A line that takes no time has no rate.
-        let instant = given.simulate && given.simulation.pace == Pace::Instant;
+        let instant = given.simulate.is_some() && given.simulation.pace == Pace::Instant;
         let baud = if instant { u32::MAX } else { loader.expected_baud() };
         let speed = (loader.expected_loader(), baud);
         Plan::new(port, firmware.as_ref(), (&config.name, length), speed, test::words(&answers, &config))
     };
     if given.dry_run {
-        let port =
-            given.device.port.as_deref().unwrap_or(if given.simulate { "simulated" } else { "the device" });
+        let nameless = if given.simulate.is_some() { "simulated" } else { "the device" };
+        let port = given.device.port.as_deref().unwrap_or(nameless);
         return print_plan(&plan(port), given.json);
     }
     confirm_off_mains(given, &answers, screen)?;
-    let device = if given.simulate {
+    let device = if let Some(execution) = given.simulate {
         let (given, flash) = (&given.simulation, given.flash.as_deref());
-        Device::Simulated(simulation::start(given, flash, Some(&config), Access::InProcess)?)
+        Device::Simulated(simulation::start(given, execution, flash, Some(&config), Access::InProcess)?)
     } else {
         Device::find(&given.device, screen)?
     };
@@ -142,12 +143,13 @@ impl Setup<'_> {
         let mut session = loader.connect(&self.device, &self.narrator, &mut events)?;
         prepared.into_iter().for_each(|prepared| session.offer(prepared));
         let info = device::identify(&mut session, &self.narrator)?;
+        self.device.must_have(info.mac)?;
         let firmware = match firmware {
             Some(firmware) => firmware,
             None => supply::newest(preflight::machine(&info), &self.given.trust, self.screen)?
                 .ok_or(SetupError::NoImage)?,
         };
-        let is_kept = !self.given.simulate || self.given.flash.is_some();
+        let is_kept = self.given.simulate.is_none() || self.given.flash.is_some();
         let job = Job {
             answers: &self.answers,
             device: &self.device,
@@ -193,6 +195,9 @@ impl Setup<'_> {
         };
         let mut report = Report::new(device, broker);
         report.simulated = matches!(self.device, Device::Simulated(_));
+        if let (Some(execution), Device::Simulated(device)) = (self.given.simulate, &self.device) {
+            report.executed = Some(Executed::new(execution, device));
+        }
         report.checks.clone_from(&done.passed.checks);
         report.round_trip_ms = done.passed.round_trip.map(|time| rounded(time * 1000));
         report.steps = self.narrator.ended();
@@ -255,7 +260,7 @@ pub(crate) fn agree_to_lose(losses: Vec<String>, yes: bool, screen: Screen) -> R
 fn confirm_off_mains(given: &SetupArguments, answers: &Answers, screen: Screen) -> Result<(), Failure> {
     let Some(id) = &answers.settings.profile else { return Ok(()) };
     let profile = find_profile(id)?;
-    if !profile.mains || given.simulate || given.off_mains {
+    if !profile.mains || given.simulate.is_some() || given.off_mains {
         return Ok(());
     }
     if !screen.can_ask() {

@@ -30,7 +30,7 @@ pub(super) const QUIET: Duration = Duration::from_secs(3);
 const QUESTIONS: u32 = 5;
 
 /// The firmware's console command that makes it repeat all status lines.
-pub(super) const QUESTION: &[u8] = b"status\r\n";
+pub(crate) const QUESTION: &[u8] = b"status\r\n";
 
 /// What only the user can do where no line reaches the chip.
 const BY_USER: &str = "remove the wire from GPIO0 to GND, and power-cycle the device";

@@ -188,7 +188,7 @@ mod tests {
     use crate::supply::testing::{Folder, Signer, day, image};
 
     fn firmware(target: Target, version: &str) -> Firmware {
-        let bytes = virtual_image::build_for(target, version).unwrap();
+        let bytes = virtual_image::filler(target, version).unwrap();
         Firmware::check("test".to_owned(), bytes, Path::new("test")).unwrap()
     }
 

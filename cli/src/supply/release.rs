@@ -327,7 +327,7 @@ mod tests {
         let signer = Signer::new("2029-06-30");
         let folder = Folder::release(&signer, &image("0.2.1"));
         assert!(matches!(open(&folder, &signer).unwrap().check(), Err(SupplyError::OtherVersion { .. })));
-        let other = espbroker_virtual_device::image::build_for(Target::Esp8266, "0.2.0").unwrap();
+        let other = espbroker_virtual_device::image::filler(Target::Esp8266, "0.2.0").unwrap();
         let folder = Folder::release(&signer, &other);
         let error = open(&folder, &signer).unwrap().check().unwrap_err();
         assert!(matches!(error, SupplyError::OtherTarget { found: Target::Esp8266, .. }), "{error}");

@@ -85,17 +85,15 @@ fn config_write_changes_what_is_named_keeps_the_rest_and_shows_the_difference() 
 
     let run = home.run(&write);
     let mut filters = home.settled();
-    filters.add_filter(r"mqtt_port = \d+", "mqtt_port = [PORT]");
+    filters.add_filter(r"mqtt_port: \d+ -> \d+", "mqtt_port: [PORT] -> [PORT]");
     let _guard = filters.bind_to_scope();
     assert_snapshot!(run.verdict(), @r#"
     exit 0
     ✓ connect [TIME]  stub answers at 460800 baud on rfc2217://[ADDRESS]
     ✓ identify [TIME]  ESP8266, 26 MHz, 4096 KB flash (ef4016), MAC 5e:cf:7f:00:00:01
     ✓ read [TIME]  a firmware, settings of `hall` in config-a (sequence 1)
-    - broker.mqtt_port = [PORT]
-    - name = "hall"
-    + broker.mqtt_port = [PORT]
-    + name = "attic"
+    ~ broker.mqtt_port: [PORT] -> [PORT]
+    ~ name: "hall" -> "attic"
     ✓ configure [TIME]  208 bytes in slot b (sequence 2), verified by the loader
     ✓ boot [TIME]  firmware [VERSION] runs; settings verified by the device
     ✓ join [TIME]  127.0.0.1, MQTT on port [PORT], [HEAP] bytes of heap free

@@ -18,8 +18,9 @@ use tempfile::TempDir;
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// `setup` on a device that takes no time.
-pub(crate) const SETUP: [&str; 4] = ["setup", "--simulate", "--pace", "instant"];
+/// `setup` on a device that takes no time. What the tests are about is this program, so the firmware runs as a part of it;
+/// those about the image that is executed say so.
+pub(crate) const SETUP: [&str; 4] = ["setup", "--simulate=host", "--pace", "instant"];
 
 /// The folder that one test's runs take for the user's home.
 pub(crate) struct Home {
@@ -113,6 +114,9 @@ impl Home {
         settings.add_filter(r"127\.0\.0\.1:\d+", "127.0.0.1:[PORT]");
         settings.add_filter(r"-p \d+", "-p [PORT]");
         settings.add_filter(r"(MQTT port:|MQTT on port|WebSocket on port) \d+", "$1 [PORT]");
+        settings.add_filter(r"\d+ million instructions", "[COUNT] million instructions");
+        settings.add_filter(r"\d+ bytes(.*) for virtual", "[SIZE] bytes$1 for virtual");
+        settings.add_filter(r"\d+ of \d+ KB differed", "[SIZE] of [SIZE] KB differed");
         settings.add_filter(r"\d+ bytes of heap", "[HEAP] bytes of heap");
         settings.add_filter(r" +\d+\.\d s\b", " [TIME]");
         settings.add_filter(&env!("CARGO_PKG_VERSION").replace('.', r"\."), "[VERSION]");
@@ -185,8 +189,8 @@ impl Background {
 
     /// A virtual device with this flash, served by RFC 2217; [`Background::line`] is the port.
     pub(crate) fn simulate(home: &Home, flash: &str, arguments: &[&str]) -> Self {
-        let fixed = ["simulate", "--rfc2217", "127.0.0.1:0", "--pace", "instant", "--flash", flash];
-        Self::start(home.command(&[fixed.as_slice(), arguments].concat()))
+        let fixed = ["simulate", "--rfc2217", "127.0.0.1:0", "--pace", "instant", "--execute", "host"];
+        Self::start(home.command(&[fixed.as_slice(), &["--flash", flash], arguments].concat()))
     }
 
     pub(crate) fn id(&self) -> u32 {

@@ -152,7 +152,7 @@ fn without_a_port_the_cable_the_driver_and_the_simulation_are_pointed_to() {
 #[test]
 fn a_chip_that_starts_its_flash_is_brought_into_its_loader_by_hand() {
     let home = Home::new();
-    let mut flash = image::build_for(Target::Esp8266, "1.0.0").unwrap();
+    let mut flash = image::filler(Target::Esp8266, "1.0.0").unwrap();
     flash.resize(4 << 20, 0xFF);
     home.write("flash.bin", flash);
     let run = with_fault(&home, "no-gpio0", &["--flash", "flash.bin"]);
@@ -251,7 +251,7 @@ fn an_image_for_the_virtual_device_is_refused_by_a_real_chip() {
 #[test]
 fn an_image_for_a_real_chip_is_refused_by_the_virtual_device() {
     let home = Home::new();
-    let image = home.write("real.bin", image::build_for(Target::Esp8266, "1.0.0").unwrap());
+    let image = home.write("real.bin", image::filler(Target::Esp8266, "1.0.0").unwrap());
     let run = home.setup(&["-q", "--image", &image, "--allow-unsigned", "--flash", "f.bin"]);
     assert_snapshot!(run.verdict(), @"
     exit 1
@@ -279,7 +279,7 @@ fn a_real_chip_needs_an_image_to_be_named() {
 #[test]
 fn a_cut_image_is_refused_before_a_port_is_opened() {
     let home = Home::new();
-    let whole = image::build("1.0.0").unwrap();
+    let whole = image::filler(Target::Virtual, "1.0.0").unwrap();
     let image = home.write("cut.bin", &whole[..200_000]);
     let run =
         home.run(&[["setup", "-q", "--port", "/dev/none", "--image", &image].as_slice(), &ANSWERS].concat());
@@ -338,7 +338,7 @@ fn an_image_file_that_is_not_there_is_named() {
 fn an_image_that_starts_and_says_nothing_is_told_from_one_that_does_not_start() {
     let home = Home::new();
     // The virtual chip passes for a real one here: it loads the image, and cannot run it.
-    let image = home.write("real.bin", image::build_for(Target::Esp8266, "1.0.0").unwrap());
+    let image = home.write("real.bin", image::filler(Target::Esp8266, "1.0.0").unwrap());
     let run = home.setup(&["-q", "--image", &image, "--allow-unsigned", "--mac", "5c:cf:7f:00:00:01"]);
     assert_snapshot!(run.verdict(), @"
     exit 1

@@ -38,8 +38,8 @@ fn every_command_explains_itself() {
     collect(&home, &[], &mut text);
     assert_eq!(
         text.matches("\n==== ").count(),
-        34,
-        "20 commands, and 14 below `config`, `devices`, `export` and `firmware`"
+        37,
+        "23 commands, and 14 below `config`, `devices`, `export` and `firmware`"
     );
     let _guard = home.settled().bind_to_scope();
     insta::assert_snapshot!("help", text);

@@ -5,8 +5,10 @@ use std::{collections::BTreeSet, fs};
 use base64ct::{Base64, Encoding as _};
 use espbroker_config::{
     flash_map::CONFIG_A,
+    image::Target,
     slots::{HEADER_LENGTH, SlotHeader},
 };
+use espbroker_virtual_device::image;
 
 use crate::{
     common::{Background, Home, Run, free_port, signal},
@@ -74,8 +76,10 @@ fn no_secret_is_in_any_output_of_any_command_that_meets_it() {
     let settings = home.write("hall.toml", FULL);
     home.write("wifi.txt", "sesame-of-the-wifi\n");
     let fixed = ["--settings", &settings, "-vv"];
-    // Through the boot ROM, these meet the config while it is written or read back.
-    let cut = |fault: &str| home.setup(&[fixed.as_slice(), &["--stub", "rom", "--fault", fault]].concat());
+    // Through the boot ROM, and behind an image of this length, these meet the config while it is written or read back.
+    let filler = home.write("filler.bin", image::filler(Target::Virtual, env!("CARGO_PKG_VERSION")).unwrap());
+    let through_rom = ["--image", &filler, "--allow-unsigned", "--stub", "rom", "--fault"];
+    let cut = |fault: &str| home.setup(&[fixed.as_slice(), &through_rom, &[fault]].concat());
     let setup = |more: &[&str]| home.setup(&[fixed.as_slice(), &["--flash", "flash.bin"], more].concat());
     let mut runs = vec![
         cut("unplug=238800"),

@@ -48,7 +48,7 @@ impl Shop {
             ["firmware", "bundle", folder, "--released", "2027-01-31"].map(str::to_owned).into();
         for target in targets {
             let name = format!("{target}-{version}.bin");
-            let image = image::build_for(*target, version).unwrap();
+            let image = image::filler(*target, version).unwrap();
             arguments.extend(["--image".to_owned(), self.home.write(&name, image)]);
         }
         assert_eq!(self.home.run(&arguments).code, 0);
@@ -160,7 +160,7 @@ fn a_release_is_bundled_signed_served_fetched_listed_and_flashed() {
     ]);
     assert!(run.stderr.contains("the firmware says nothing"), "{}", run.stderr);
     let flash = fs::read(shop.home.path("f.bin")).unwrap();
-    assert!(flash.starts_with(&image::build_for(Target::Esp8266, "0.2.0").unwrap()));
+    assert!(flash.starts_with(&image::filler(Target::Esp8266, "0.2.0").unwrap()));
 
     // For a computer without network: out of the cache, and into another user's.
     assert_eq!(shop.run(&["firmware", "bundle", "stick"]).code, 0);

@@ -165,6 +165,17 @@ impl Chip {
         [self.line().to_device.traffic(), self.line().to_host.traffic()]
     }
 
+    /// Sends the CPU where nothing can be executed.
+    #[cfg(test)]
+    pub(crate) fn derail(&mut self) {
+        self.machine.cpu.pc = 0x3FFE_8000;
+    }
+
+    /// Instructions executed so far.
+    pub(crate) const fn instructions(&self) -> u64 {
+        self.machine.executed
+    }
+
     /// Whether the adapter is there, and since when.
     pub(crate) const fn adapter(&self) -> Adapter {
         self.adapter
@@ -176,8 +187,13 @@ impl Chip {
     }
 
     /// Whether firmware runs, so that the chip has to be polled in real time.
-    pub(crate) const fn runs_firmware(&self) -> bool {
-        matches!(self.cpu, Cpu::Firmware(_))
+    pub(crate) fn runs_firmware(&self) -> bool {
+        matches!(self.cpu, Cpu::Firmware(_)) || self.executes_firmware()
+    }
+
+    /// Whether machine code runs that has clients outside.
+    pub(crate) fn executes_firmware(&self) -> bool {
+        matches!(self.cpu, Cpu::Code) && self.machine.bus.paravirtual.is_attached()
     }
 
     /// Whether machine code runs.
@@ -456,7 +472,10 @@ impl Chip {
         };
         match halt {
             Halt::Until => {}
-            Halt::Stuck => self.cpu = Cpu::Stuck,
+            Halt::Stuck => {
+                self.machine.bus.paravirtual.reset();
+                self.cpu = Cpu::Stuck;
+            }
             Halt::BootFromFlash => self.load_from_flash(self.now),
             Halt::Reset(cause) => {
                 self.cause = cause;
@@ -569,6 +588,7 @@ impl Chip {
     /// The CPU stops at `at`: firmware ends, and what was not through on the line is cut.
     fn halt(&mut self, at: Duration) {
         self.cpu = Cpu::Stuck;
+        self.machine.bus.paravirtual.reset();
         self.next = Next::Stay;
         self.busy_until = at;
         self.line_mut().chip_stops(at);

@@ -2,9 +2,9 @@
 //!
 //! On the real clock a thread keeps the chip going when nobody talks to it, so that its firmware serves clients and
 //! its boot log is on time. On the simulated clock time passes only inside the calls of a [`VirtualTransport`], by as
-//! much as they ask for: a 30 s write takes milliseconds, and the same calls always give the same result. Firmware
-//! always runs in real time, on threads and sockets; while it runs, a read on the simulated clock that finds nothing
-//! really waits, no longer than its time-out.
+//! much as they ask for: a 30 s write takes milliseconds, and the same calls always give the same result. Firmware has
+//! clients, whose time is real: while it runs, time also passes by itself, and a read on the simulated clock that finds
+//! nothing really waits, no longer than its time-out.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -39,8 +39,18 @@ pub enum Clock {
     /// The machine's own clock.
     #[default]
     Real,
-    /// The calls of the transport.
+    /// The calls of the transport, and while firmware runs, the machine's own clock too.
     Simulated,
+}
+
+/// What becomes of an image for the virtual target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Firmware {
+    /// It is executed, instruction by instruction, as every other image.
+    #[default]
+    Executed,
+    /// The same device code runs in its place as it is built into this program, on a thread of this computer.
+    Host,
 }
 
 /// What kind of device.
@@ -69,6 +79,8 @@ pub struct Options {
     pub ports: Ports,
     /// UDP ports through which the firmware is found; `None` leaves it unfound.
     pub discovery: Option<DiscoveryPorts>,
+    /// What becomes of an image for the virtual target.
+    pub firmware: Firmware,
     /// Decides what noise and torn flash cells look like.
     pub seed: u64,
 }
@@ -88,6 +100,7 @@ impl Default for Options {
             bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
             ports: Ports::Configured,
             discovery: None,
+            firmware: Firmware::Executed,
             seed: 0,
         }
     }
@@ -105,6 +118,8 @@ pub struct Usage {
     pub to_device: Traffic,
     /// What the chip has sent.
     pub to_host: Traffic,
+    /// Instructions that its CPU has executed; functions of the boot ROM count for none.
+    pub instructions: u64,
     /// How long its flash has been erasing and programming.
     pub flash_busy: Duration,
 }
@@ -122,6 +137,10 @@ pub(crate) struct Shared {
     changed: Condvar,
     clock: Clock,
     origin: Instant,
+    /// The device itself, for the thread that lets it follow the real clock.
+    this: Weak<Self>,
+    /// On the simulated clock: until when the chip has followed the real one, while it executes firmware.
+    followed: Mutex<Option<Instant>>,
     /// By how much the real clock is ahead of a chip whose code this computer cannot run fast enough.
     behind: Mutex<Duration>,
 }
@@ -133,6 +152,7 @@ impl VirtualDevice {
     /// [`StorageError`] when the flash cannot hold or keep what [`Options::flash`] says.
     pub fn new(options: Options) -> Result<Self, StorageError> {
         let launcher: Launcher = crate::firmware::launcher(&options);
+        let plug = crate::firmware::outside(&options);
         let [_, _, capacity] = options.flash_id;
         let size = if (0x12..=0x18).contains(&capacity) { 1 << capacity } else { 0x40_0000 };
         let mut nor = Nor::new(options.flash, size, options.flash_id, options.timing.nor, options.seed)?;
@@ -151,12 +171,15 @@ impl VirtualDevice {
         let pace = options.timing.uart;
         let mut board = Board::new(SharedNor::new(nor), options.mac, pace, faults, options.seed);
         board.memory.magic = magic.unwrap_or(board.memory.magic);
+        board.paravirtual.plug(plug);
         let chip = Chip::new(board, options.wiring, launcher);
-        let shared = Arc::new(Shared {
+        let shared = Arc::new_cyclic(|this| Shared {
             chip: Mutex::new(chip),
             changed: Condvar::new(),
             clock: options.clock,
             origin: Instant::now(),
+            this: Weak::clone(this),
+            followed: Mutex::new(None),
             behind: Mutex::new(Duration::ZERO),
         });
         if options.clock == Clock::Real {
@@ -183,10 +206,11 @@ impl VirtualDevice {
 
     /// What it has done so far.
     pub fn usage(&self) -> Usage {
-        let (time, [to_device, to_host], flash_busy) =
-            self.shared.use_chip(|chip| (chip.now(), chip.traffic(), chip.nor().lock().busy()));
+        let (time, [to_device, to_host], instructions, flash_busy) = self
+            .shared
+            .use_chip(|chip| (chip.now(), chip.traffic(), chip.instructions(), chip.nor().lock().busy()));
         let behind = *self.shared.behind.lock().unwrap_or_else(PoisonError::into_inner);
-        Usage { time, behind, to_device, to_host, flash_busy }
+        Usage { time, behind, to_device, to_host, instructions, flash_busy }
     }
 
     /// Plans a power cut in the middle of an erase or program, after `operations` more that succeed.
@@ -247,10 +271,32 @@ impl Shared {
     /// A chip that is up to date; a panic of another holder leaves nothing half done that matters.
     fn lock(&self) -> MutexGuard<'_, Chip> {
         let mut chip = self.chip.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.clock == Clock::Real {
-            self.catch_up(&mut chip);
+        match self.clock {
+            Clock::Real => self.catch_up(&mut chip),
+            Clock::Simulated => self.follow(&mut chip),
         }
         chip
+    }
+
+    /// On the simulated clock, lets a chip that executes firmware keep up with its clients, whose time is real: what
+    /// has passed since the last call passes on the chip too, but no more than this computer can execute.
+    fn follow(&self, chip: &mut Chip) {
+        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        if !chip.executes_firmware() {
+            *followed = None;
+            return;
+        }
+        let now = Instant::now();
+        let Some(before) = followed.replace(now) else {
+            let this = Weak::clone(&self.this);
+            std::thread::spawn(move || keep_following(&this));
+            return;
+        };
+        let passed = now - before;
+        let until = chip.now() + passed.min(CATCH_UP_MAX);
+        while chip.now() < until && now.elapsed() < CATCH_UP_MAX {
+            chip.advance(until.min(chip.now() + CATCH_UP_STEP));
+        }
     }
 
     /// Brings the chip up to the real time. What takes too long is given up: from then on the chip's time is late.
@@ -300,7 +346,9 @@ impl Shared {
         while !chip.has_received() && chip.is_plugged() && chip.now() < deadline {
             let next = chip.next_event().map_or(deadline, |next| next.min(deadline));
             let firmware = chip.runs_firmware();
-            if self.clock == Clock::Simulated && (!firmware || next < deadline) {
+            // Firmware that is executed waits for its clients in real time; what it does itself takes none.
+            let soon = !chip.executes_firmware() || next <= chip.now() + FIRMWARE_POLL;
+            if self.clock == Clock::Simulated && (!firmware || next < deadline) && soon {
                 chip.advance(next);
                 continue;
             }
@@ -309,6 +357,7 @@ impl Shared {
             let wait = next.saturating_sub(chip.now()).min(longest);
             chip = self.wait(chip, wait);
             match self.clock {
+                Clock::Simulated if chip.executes_firmware() => self.follow(&mut chip),
                 Clock::Simulated => chip.advance((before.0 + before.1.elapsed()).min(deadline)),
                 Clock::Real => self.catch_up(&mut chip),
             }
@@ -337,6 +386,22 @@ fn keep_going(device: &Weak<Shared>) {
     }
 }
 
+/// The thread of the simulated clock, for as long as firmware is executed.
+fn keep_following(device: &Weak<Shared>) {
+    loop {
+        std::thread::sleep(FIRMWARE_POLL);
+        // Held for no longer than this, so that a device that is dropped is gone.
+        let Some(shared) = device.upgrade() else { return };
+        let chip = shared.lock();
+        if !chip.executes_firmware() {
+            return;
+        }
+        if chip.has_received() {
+            shared.changed.notify_all();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use espbroker_flasher::transport::Transport as _;
@@ -357,5 +422,31 @@ mod tests {
         assert!(usage.to_host.bytes > 0, "the boot ROM's log");
         assert_eq!(usage.time - before.time, Duration::from_secs(1));
         assert_eq!((usage.behind, usage.flash_busy), (Duration::ZERO, Duration::ZERO));
+    }
+
+    #[test]
+    fn firmware_that_crashes_starts_again_and_says_what_has_happened() {
+        let image = crate::image::build("1.0.0").unwrap();
+        let timing = Timing { uart: crate::timing::Pace::Instant, nor: crate::timing::Pace::Instant };
+        let flash = FlashSource::Bytes(image);
+        let ports = Ports::Any;
+        let device = VirtualDevice::new(Options { flash, timing, ports, ..Options::default() }).unwrap();
+        let mut port = device.transport();
+        let mut said = String::new();
+        let mut wait_for = |wanted: &str| {
+            while !said.contains(wanted) {
+                let mut bytes = [0; 256];
+                let count = port.read(&mut bytes, Duration::from_secs(60)).unwrap();
+                assert!(count > 0, "no {wanted} in {said}");
+                said.push_str(&String::from_utf8_lossy(&bytes[..count]));
+            }
+            let rest = said.find(wanted).map(|at| said.split_off(at + wanted.len()));
+            said = rest.unwrap_or_default();
+        };
+        wait_for("@eb ready");
+        device.shared.use_chip(Chip::derail);
+        wait_for("\r\ncrash: vector=0 exccause=2 epc1=3ffe8000 ");
+        wait_for("@eb boot version=0.1.0 target=virtual reset=exception ");
+        wait_for("@eb ready");
     }
 }

@@ -1,31 +1,41 @@
-//! Starts what the boot ROM jumped to: the real device code, if the image is ours and for this target.
+//! What is outside of the chip for firmware: networks and sockets, and, where it is not to be executed, its stand-in.
 //!
-//! Which code an image holds is told by its descriptor alone: the bytes around it are filler, and what runs is the
-//! [`Host`] that this program was built with. An image for another target, or without a descriptor, is code that
-//! this device cannot run, so it stays silent after the boot ROM's last line.
+//! With [`Firmware::Host`], an image whose descriptor names the virtual target is not executed: what runs is the [`Host`]
+//! that this program was built with. All other code is executed.
 
 use espbroker_config::flash_map::{IMAGE_MAX, SECTOR_SIZE};
 use espbroker_config::image::{self, Target};
-use espbroker_host::{FlashError, Host, HostOptions, Running};
+use espbroker_host::{Doors, FlashError, Host, HostOptions, Outside, Running};
 use espbroker_node::status::ResetCause;
 use std::time::Duration;
 
 use crate::boot::Cause;
-use crate::chip::{Firmware, Launcher};
-use crate::device::Options;
+use crate::chip::{self, Launcher};
+use crate::device::{Firmware, Options};
 use crate::flash_routines::Flash;
 use crate::machine::board::SharedNor;
+use crate::machine::paravirtual::Plug;
 use crate::wifi::SimulatedRadio;
 
 /// Bytes of heap that the vendor's SDK leaves when Wi-Fi is up.
 const HEAP: u32 = 45_000;
 
+/// What firmware that is executed attaches to, on a device with these options.
+pub(crate) fn outside(options: &Options) -> Plug {
+    let Options { bind, ports, discovery, ref wifi, .. } = *options;
+    let wifi = wifi.clone();
+    Box::new(move || {
+        let radio = SimulatedRadio::new(wifi.clone(), bind);
+        Outside::new(Box::new(radio), Doors { bind, ports, discovery })
+    })
+}
+
 /// The launcher for a device with these options.
 pub(crate) fn launcher(options: &Options) -> Launcher {
-    let Options { mac, bind, ports, discovery, ref wifi, .. } = *options;
+    let Options { mac, bind, ports, discovery, firmware, ref wifi, .. } = *options;
     let wifi = wifi.clone();
     Box::new(move |nor, cause| {
-        if target(nor) != Some(Target::Virtual) {
+        if firmware == Firmware::Executed || target(nor) != Some(Target::Virtual) {
             return None;
         }
         let reset = match cause {
@@ -55,7 +65,7 @@ fn target(nor: &SharedNor) -> Option<Target> {
     image::find(&flash).ok().map(|descriptor| descriptor.target)
 }
 
-impl Firmware for Running {
+impl chip::Firmware for Running {
     fn console_read(&mut self, buffer: &mut [u8]) -> usize {
         Self::console_read(self, buffer)
     }

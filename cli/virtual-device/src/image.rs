@@ -1,9 +1,11 @@
-//! The firmware image for the virtual target.
+//! Firmware images: the one for the virtual target, and fillers for tests.
 //!
-//! The device code of the virtual target is part of this program, so the image carries none: it is a boot image that
-//! the boot ROM accepts, a descriptor, and filler. Its length is that of the vendor's smallest image for the chip, and
-//! the filler packs about as badly as machine code does (deflate leaves 65 to 74 % of real images), so that the times
-//! of a simulated set-up are those of a real one.
+//! [`build`] makes the image that the virtual ESP8266 executes, from the program that
+//! `cargo xtask lx106 virtual` has built (`firmware/lx106/virtual-board`).
+//!
+//! [`filler`] makes images of no code for any target: boot images that the boot ROM accepts, with a descriptor. Their
+//! length is that of the vendor's smallest image for the chip, and they pack about as badly as machine code does (deflate
+//! leaves 65 to 74 % of real images), so that flashing them takes as long as a real one.
 
 use espbroker_config::flash_map::FlashMap;
 use espbroker_config::image::{
@@ -13,8 +15,15 @@ use espbroker_config::image::{
 
 use crate::random::Random;
 
-/// Bytes of the image: the vendor SDK's smallest program with Wi-Fi, as one piece from address 0.
-pub const LENGTH: usize = 221_572;
+/// The program for the virtual target, with room for a descriptor.
+const PROGRAM: &[u8] = include_bytes!("../../../firmware/lx106/virtual-board/virtual.bin");
+/// Where that room is.
+const DESCRIPTOR: usize = 0x8000;
+
+/// Bytes of the image for the virtual target.
+pub const LENGTH: usize = PROGRAM.len();
+/// Bytes of a filler: the vendor SDK's smallest program with Wi-Fi, as one piece from address 0.
+pub const FILLER_LENGTH: usize = 221_572;
 /// Where the part begins that a chip runs from flash; the descriptor is its first thing.
 const FLASH_CODE: usize = 0x1_0000;
 
@@ -36,36 +45,40 @@ pub enum BuildError {
     Seal(SealError),
 }
 
-/// An image for the virtual target that reports this version, the same for the same version.
+/// The image for the virtual target with this version in its descriptor, the same for the same version. What the
+/// firmware says of itself is the version that it was built as.
 ///
 /// # Errors
 /// [`BuildError::Seal`] unless `version` has 1 to 32 bytes without NUL.
 pub fn build(version: &str) -> Result<Vec<u8>, BuildError> {
-    build_for(Target::Virtual, version)
+    let mut image = PROGRAM.to_vec();
+    let fields = Fields { target: Target::Virtual, flash_map: FlashMap::Map4M, name: "espbroker", version };
+    seal(&mut image, DESCRIPTOR, &fields).map_err(BuildError::Seal)?;
+    Ok(image)
 }
 
-/// The same image with another target in its descriptor: this device executes its code, an endless loop.
+/// An image of no use for this target: what is executed of it is an endless loop.
 ///
 /// # Errors
 /// As [`build`].
-pub fn build_for(target: Target, version: &str) -> Result<Vec<u8>, BuildError> {
+pub fn filler(target: Target, version: &str) -> Result<Vec<u8>, BuildError> {
     let mut random = Random::new(0xE5B0);
-    let mut code = SEGMENTS.map(|(address, length)| (address, filler(&mut random, length)));
+    let mut code = SEGMENTS.map(|(address, length)| (address, like_code(&mut random, length)));
     let [(_, instructions), ..] = &mut code;
     instructions.iter_mut().skip(LOOP_AT).zip(LOOP).for_each(|(target, byte)| *target = byte);
     let segments: Vec<Segment<'_>> =
         code.iter().map(|(address, data)| Segment { address: *address, data }).collect();
     let mut image = boot_image(&BootHeader::dout_4m(ENTRY), &segments).map_err(BuildError::Boot)?;
     image.resize(FLASH_CODE + DESCRIPTOR_LENGTH, 0xFF);
-    let rest = LENGTH.saturating_sub(image.len());
-    image.extend(filler(&mut random, rest));
+    let rest = FILLER_LENGTH.saturating_sub(image.len());
+    image.extend(like_code(&mut random, rest));
     let fields = Fields { target, flash_map: FlashMap::Map4M, name: "espbroker", version };
     seal(&mut image, FLASH_CODE, &fields).map_err(BuildError::Seal)?;
     Ok(image)
 }
 
 /// Bytes in which small values are more frequent, as in machine code.
-fn filler(random: &mut Random, length: usize) -> Vec<u8> {
+fn like_code(random: &mut Random, length: usize) -> Vec<u8> {
     (0..length).map(|_| random.byte() & random.byte()).collect()
 }
 
@@ -80,21 +93,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_image_passes_every_check_and_is_the_same_every_time() {
-        let image = build("1.2.3").unwrap();
-        assert_eq!(image.len(), LENGTH);
-        let descriptor = check(&image).unwrap();
-        assert_eq!((descriptor.target, &descriptor.version[..]), (Target::Virtual, "1.2.3"));
-        assert_eq!(check_boot_image(&image).unwrap().segments.len(), 3);
-        assert_eq!(build("1.2.3").unwrap(), image);
+    fn images_pass_every_check_and_are_the_same_every_time() {
+        for (image, segments, target, length) in [
+            (build("1.2.3"), 2, Target::Virtual, LENGTH),
+            (filler(Target::Esp8266, "1.2.3"), 3, Target::Esp8266, FILLER_LENGTH),
+        ] {
+            let image = image.unwrap();
+            assert_eq!(image.len(), length);
+            let descriptor = check(&image).unwrap();
+            assert_eq!((descriptor.target, &descriptor.version[..]), (target, "1.2.3"));
+            assert_eq!(check_boot_image(&image).unwrap().segments.len(), segments);
+        }
+        assert_eq!(build("1.2.3").unwrap(), build("1.2.3").unwrap());
         assert!(build("").is_err() && build(&"x".repeat(33)).is_err());
     }
 
     #[test]
-    fn the_image_packs_as_badly_as_real_ones() {
+    fn fillers_pack_as_badly_as_real_ones() {
         let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(&build("1.2.3").unwrap()).unwrap();
-        let percent = encoder.finish().unwrap().len() * 100 / LENGTH;
+        encoder.write_all(&filler(Target::Virtual, "1.2.3").unwrap()).unwrap();
+        let percent = encoder.finish().unwrap().len() * 100 / FILLER_LENGTH;
         assert!((65..=75).contains(&percent), "{percent} %");
     }
 }

@@ -6,18 +6,19 @@
 //!  rfc2217 (TCP), pty             --+--> line: bytes with time, rates | --> loader::rom, acted --> machine: code on
 //!  DTR, RTS                       ----->  lines: EN, GPIO0, straps    |     the LX106, its peripherals, and the
 //!                                   |     nor: flash, file            | <-- boot ROM's functions
-//!  clients of the broker  <-------- sockets of espbroker-host <------ |     firmware: the real device code
+//!  clients of the broker  <-------- sockets of espbroker-host <------ |     paravirtual: radio and network
 //! ```
 //!
 //! `chip` joins these and knows no clock; [`VirtualDevice`] gives it one, real or simulated. [`Fault`] lists
 //! what can go wrong.
 //!
-//! Executed, instruction by instruction: whatever the loader uploads and starts (flasher stubs), and images in flash
-//! that are not for the virtual target. They meet the chip's memory map with its access faults, UARTs, SPI flash
+//! Executed, instruction by instruction: whatever the loader uploads and starts (flasher stubs), and images in flash,
+//! firmware among them ([`image`] has the one for this device). They meet the chip's memory map with its access faults, UARTs, SPI flash
 //! controller, timers, watchdog, GPIO, RTC, system registers and interrupts ([`machine`]); functions of the boot ROM
 //! are native code at their addresses. Acted out, as what it does: the boot ROM itself, from its log to its serial
-//! loader. Native: firmware for the virtual target, recognised by its image descriptor ([`image`] builds such images).
-//! Not there: radio, SDIO, sleep, the analog parts, and the timing of the flash cache.
+//! loader. In place of the radio stands a device that no real chip has (`espbroker-paravirtual`). With
+//! [`Firmware::Host`], images for the virtual target are not executed: the device code that is built into this program runs
+//! in their place. Not there: radio, SDIO, sleep, the analog parts, and the timing of the flash cache.
 //!
 //! ```
 //! use espbroker_flasher::{ConnectOptions, Session};
@@ -56,7 +57,7 @@ mod wifi;
 
 pub use espbroker_host::{DiscoveryPorts, Ports};
 
-pub use device::{Clock, Options, Usage, VirtualDevice};
+pub use device::{Clock, Firmware, Options, Usage, VirtualDevice};
 pub use fault::{Direction, Fault};
 pub use lines::{FlashButton, Wiring};
 pub use nor::{FlashSource, StorageError};

@@ -117,7 +117,7 @@ fn a_changed_byte_is_noticed_by_the_devices_own_digest() {
 
 #[test]
 fn an_image_for_a_real_chip_is_loaded_and_stays_silent() {
-    let image = image::build_for(Target::Esp8266, "9.9.9").unwrap();
+    let image = image::filler(Target::Esp8266, "9.9.9").unwrap();
     let device = device(flash(image, &config("right-password")), Clock::Simulated);
     let mut ignore = |_| {};
     let mut console =

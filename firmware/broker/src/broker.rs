@@ -36,7 +36,8 @@ pub struct Broker<A> {
     pub(crate) settings: Settings,
     pub(crate) access: A,
     pub(crate) connections: Table,
-    /// Sessions of clients that are away, the longest first.
+    /// Sessions of clients that are away, the longest first. There is a place for each while a client is connected that
+    /// wants its session kept.
     #[expect(
         clippy::vec_box,
         reason = "an end of a connection must not take memory, so each session stays where it is"
@@ -62,9 +63,8 @@ impl<A: Access> Broker<A> {
     /// A broker without connections and retained messages.
     pub fn new(settings: Settings, access: A) -> Self {
         Self {
-            connections: Table::with_capacity(usize::from(settings.clients) + SPARE_CONNECTIONS),
-            // One more while a client takes over its own session.
-            away: Vec::with_capacity(usize::from(settings.sessions) + 1),
+            connections: Table::new(),
+            away: Vec::new(),
             shared: Shared::default(),
             retained: Retained::default(),
             outbox: Outbox::new(&settings),
@@ -201,7 +201,7 @@ impl<A: Access> Broker<A> {
         let to_clients = self.connections.iter().filter(|connection| connection.peer == Peer::Client);
         let reason = if to_clients.count() >= usize::from(self.settings.clients) + SPARE_CONNECTIONS {
             CloseReason::TooManyConnections
-        } else if !self.room.take(Connection::memory_of(transport), Need::Service) {
+        } else if !self.has_room_for_connection(transport, Need::Service) {
             increment(&mut self.counters.no_memory);
             CloseReason::NoMemory
         } else {
@@ -213,6 +213,13 @@ impl<A: Access> Broker<A> {
         };
         self.counters.closed.count(reason);
         self.outbox.push(Output::Close { connection: id, reason });
+    }
+
+    /// Is there memory for one more connection.
+    pub(crate) fn has_room_for_connection(&mut self, transport: Transport, need: Need) -> bool {
+        let growth = self.connections.growth();
+        self.room.take(Connection::memory_of(transport), need)
+            && (growth == 0 || self.room.take(growth, need))
     }
 
     fn received(&mut self, id: ConnectionId, bytes: &[u8], now: Instant) {
@@ -379,6 +386,7 @@ impl<A: Access> Broker<A> {
                 self.forget_sessions();
             }
         }
+        self.give_back_places();
         if let Some(will) = will
             && let Some(topic) = will.topic()
             && reason != CloseReason::Disconnected
@@ -403,6 +411,17 @@ impl<A: Access> Broker<A> {
         session.settle();
         connection.park(session);
         self.away.push(connection);
+    }
+
+    /// Gives the places back when no session may need one.
+    fn give_back_places(&mut self) {
+        let stays = |connection: &Connection| {
+            connection.is_client()
+                && connection.session.as_ref().is_some_and(|it| it.durability == Durability::Persistent)
+        };
+        if self.away.is_empty() && self.away.capacity() > 0 && !self.connections.iter().any(stays) {
+            self.away = Vec::new();
+        }
     }
 
     /// Forgets the sessions that are one too many.

@@ -8,7 +8,7 @@ use crate::{
     access::{Access, LogIn, UserId},
     bridge::circle::Circle,
     broker::Broker,
-    connection::Will,
+    connection::{Connection, Will},
     counters::increment,
     event::{CloseReason, ConnectionId},
     room::Need,
@@ -36,16 +36,23 @@ impl<A: Access> Broker<A> {
             return self.refuse(id, ConnectReturnCode::ServerUnavailable, now);
         }
         let will = connect.will.as_ref();
+        // One more while a client takes over its own session.
+        let places = usize::from(self.settings.sessions) + 1;
+        let makes_places = !connect.clean_session && self.away.capacity() == 0;
         let bytes = Subscriptions::memory_of(&client_id)
             + will.map_or(0, |will| WILL_OVERHEAD + will.topic.as_str().len() + will.payload.len())
             // Circles are looked for where bridges are.
-            + if connect.bridge { size_of::<Circle>() } else { 0 };
+            + if connect.bridge { size_of::<Circle>() } else { 0 }
+            + if makes_places { places * size_of::<Box<Connection>>() } else { 0 };
         // A client that was in already, or has its session here, takes what was counted before.
         let known = same.is_some() || self.away_of(&client_id).is_some();
         if !self.room.take(bytes, if known { Need::Service } else { Need::Growth }) {
             increment(&mut self.counters.no_memory);
             self.forget_sessions();
             return self.refuse(id, ConnectReturnCode::ServerUnavailable, now);
+        }
+        if makes_places {
+            self.away.reserve_exact(places);
         }
         let durability = if connect.clean_session { Durability::Clean } else { Durability::Persistent };
         let parked = self.claim(&client_id, user, durability);

@@ -37,6 +37,14 @@ impl<'a> Packed<'a> {
         self.head.len() + self.tail.len()
     }
 
+    /// Without so many words at the front.
+    pub(crate) fn behind(self, words: usize) -> Self {
+        match self.head.get(words..) {
+            Some(head) => Self { head, ..self },
+            None => Self { head: &[], tail: self.tail.get(words - self.head.len()..).unwrap_or_default() },
+        }
+    }
+
     /// All bytes.
     pub(crate) fn bytes(self) -> Text<'a> {
         Text { words: self.head.iter().chain(self.tail), word: 0 }
@@ -95,6 +103,9 @@ mod tests {
                 let packed = Packed { head, tail };
                 assert_eq!((packed.to_text().as_str(), packed.length()), (text, text.len()));
                 assert!(packed.is(text.as_bytes()) && !packed.is(b"house"));
+                for count in 0..=all.len() {
+                    assert!(packed.behind(count).words().eq(all[count..].iter().copied()));
+                }
             }
         }
     }

@@ -5,9 +5,18 @@
 //! never too high. What may be refused is refused while the floor is still out of reach: the network stack, which
 //! shares the heap, must never find it empty.
 
+use alloc::vec::Vec;
+
 /// What an allocation takes beside its bytes on the chip: header and at most the rounding (SDK allocator: 16 B header, 8 B
 /// alignment).
 pub(crate) const ALLOCATION: usize = 16 + 7;
+
+/// An allocation of so many bytes is tried before it is promised: what is free may be in pieces that are shorter. Shorter
+/// ones find a place, in the floor if nowhere else.
+const TRIED: usize = 1_024;
+
+/// What an allocation may take beyond the bytes that were asked for: counts, and growth of what is already there.
+const BESIDE: usize = 64;
 
 /// Bytes free, and those that are to stay free.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +62,7 @@ impl Room {
     pub(crate) fn take(&mut self, bytes: usize, need: Need) -> bool {
         let taken = bytes.saturating_add(ALLOCATION);
         match self.free.checked_sub(taken) {
-            Some(free) if free >= self.kept(need) => {
+            Some(free) if free >= self.kept(need) && (bytes < TRIED || is_there(bytes)) => {
                 self.free = free;
                 true
             }
@@ -73,6 +82,11 @@ impl Room {
             Need::Growth => self.floor.saturating_add(self.slack),
         }
     }
+}
+
+/// Whether the allocator has so many bytes in one piece, which it then still has for whoever asks next.
+fn is_there(bytes: usize) -> bool {
+    Vec::<u8>::new().try_reserve_exact(bytes.saturating_add(BESIDE)).is_ok()
 }
 
 #[cfg(test)]
@@ -96,6 +110,14 @@ mod tests {
     #[test]
     fn without_a_figure_there_is_no_bound() {
         let mut room = Room::new(1000);
-        assert!(room.take(1 << 30, Need::Growth));
+        assert!(room.take(1 << 20, Need::Growth));
+    }
+
+    #[test]
+    fn what_the_allocator_does_not_have_in_one_piece_is_refused_and_costs_nothing() {
+        let mut room = Room::new(0);
+        assert!(!room.take(usize::MAX / 4, Need::Service));
+        assert_eq!(room.free(), usize::MAX);
+        assert!(room.take(4096, Need::Service));
     }
 }

@@ -108,22 +108,25 @@ impl Shared {
         room: &mut Room,
     ) {
         let text = filter.as_str().as_bytes();
-        let has_it = |connection: &&mut Connection| {
-            connection.session.as_ref().is_some_and(|session| session.subscriptions.has(text))
-        };
+        let all = connections.len() + away.len();
+        let having =
+            (0..all).filter(|place| subscriptions(connections, away, *place).is_some_and(|it| it.has(text)));
         if filter.has_wildcard()
-            || all(connections, away).filter(has_it).count() < SESSIONS
+            || having.count() < SESSIONS
             || self.list.len() >= FILTERS
             || !room.take(self.growth(text.len()), Need::Growth)
         {
             return;
         }
         let id = self.add(text);
-        for connection in all(connections, away).filter(has_it) {
-            let Some(session) = connection.session.as_mut() else { continue };
-            session.subscriptions.share(text, id);
-            if room.take(session.subscriptions.memory(), Need::Growth) {
-                session.subscriptions.shrink();
+        for place in 0..all {
+            let Some(subscriptions) = subscriptions(connections, away, place).filter(|it| it.has(text))
+            else {
+                continue;
+            };
+            subscriptions.share(text, id);
+            if room.take(subscriptions.memory(), Need::Growth) {
+                subscriptions.shrink();
             }
             self.take(id);
         }
@@ -168,12 +171,18 @@ impl Filter {
     }
 }
 
-/// Those who are here and those away.
-fn all<'a>(
+/// Those at this place among those who are here and those away.
+#[inline(never)]
+fn subscriptions<'a>(
     connections: &'a mut Table,
     away: &'a mut [Box<Connection>],
-) -> impl Iterator<Item = &'a mut Connection> {
-    connections.iter_mut().chain(away.iter_mut().map(Box::as_mut))
+    place: usize,
+) -> Option<&'a mut Subscriptions> {
+    let connection = match place.checked_sub(connections.len()) {
+        None => connections.at(place),
+        Some(place) => away.get_mut(place).map(Box::as_mut),
+    };
+    connection?.session.as_mut().map(|session| &mut session.subscriptions)
 }
 
 #[cfg(test)]

@@ -146,5 +146,6 @@ fn add_subscription(
         return None;
     }
     subscriptions.add(filter, qos);
+    subscriptions.look_for_common(filter, room);
     Some(Added::Text)
 }

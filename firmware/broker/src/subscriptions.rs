@@ -16,6 +16,7 @@ use espbroker_mqtt::{QoS, TopicFilter, TopicName, filter_bytes_match};
 
 use crate::{
     packed::{Packed, WORD, words},
+    room::{Need, Room},
     shared::{Shared, SharedId},
 };
 
@@ -320,9 +321,32 @@ impl Subscriptions {
 
     /// Adds a shared filter that is not there yet and for which there is room.
     pub(crate) fn add_shared(&mut self, id: SharedId, qos: QoS, shared: &Shared) {
-        let common = self.common();
-        self.pack(&common, Some(number(id, qos)), None);
+        self.reserve(1);
+        self.put_number(id, qos);
         self.bits |= bits(shared.hash(id));
+    }
+
+    /// Puts the number of a filter behind the others; there is a place for it.
+    fn put_number(&mut self, id: SharedId, qos: QoS) {
+        let (used, place) = (self.used(), usize::from(self.shared));
+        self.words.copy_within(place..used, place + 1);
+        if let Some(place) = self.words.get_mut(place) {
+            *place = number(id, qos);
+        }
+        self.shared += 1;
+    }
+
+    /// Makes room for so many words more.
+    #[inline(never)]
+    fn reserve(&mut self, more: usize) {
+        // There is always a last key.
+        let used = self.used().max(1);
+        if used + more > self.words.len() {
+            let mut new = Vec::with_capacity(used + more);
+            new.extend_from_slice(self.words.get(..used).unwrap_or_default());
+            new.resize(used + more, 0);
+            self.words = new.into_boxed_slice();
+        }
     }
 
     /// Has the number of a filter from now on in place of its text.
@@ -330,13 +354,8 @@ impl Subscriptions {
         let Some(place) = self.find(text) else { return };
         let qos = self.words.get(place).map_or(QoS::AtMostOnce, |key| granted(*key));
         self.remove_at(place);
-        // There is a place now.
-        let (used, first) = (self.used(), usize::from(self.shared));
-        self.words.copy_within(first..used, first + 1);
-        if let Some(place) = self.words.get_mut(first) {
-            *place = number(id, qos);
-        }
-        self.shared += 1;
+        // The key has left a place.
+        self.put_number(id, qos);
     }
 
     /// Bytes by which another filter of this length makes them longer at most.
@@ -354,17 +373,33 @@ impl Subscriptions {
     pub(crate) fn add(&mut self, filter: TopicFilter<'_>, qos: QoS) {
         let text = filter.as_str().as_bytes();
         let hash = if filter.has_wildcard() { ANY } else { hash(words(text)) };
-        let mut common = self.common();
-        if common.with(words(text)) == 0 {
-            // Whatever all have in common with this one takes fewer words, or not.
-            let other = Common::new(words(text));
-            let saved = self.saved(&other) + other.with(words(text));
-            if saved + common.count > self.saved(&common) + other.count {
-                common = other;
-            }
+        let common = self.common().with(words(text));
+        let own = text.len().div_ceil(WORD) - common;
+        self.reserve(1 + own);
+        let (used, place) = (self.used(), usize::from(self.shared) + usize::from(self.count));
+        let begin = start(self.end().0);
+        let behind = place + 1 + begin;
+        self.words.copy_within(behind..used, behind + 1 + own);
+        self.words.copy_within(place..behind, place + 1);
+        if let Some([new, end, texts @ ..]) = self.words.get_mut(place..) {
+            *new = key(hash, begin, common, qos);
+            *end = key(ANY, begin + own, 0, QoS::AtMostOnce) | *end & CLIENT_ID;
+            let free = texts.get_mut(begin..).unwrap_or_default();
+            free.iter_mut().zip(words(text).skip(common)).for_each(|(place, word)| *place = word);
         }
-        self.pack(&common, None, Some((text, key(hash, 0, 0, qos))));
+        self.count += 1;
         self.bits |= if hash == ANY { u32::MAX } else { bits(hash) };
+    }
+
+    /// Looks whether the filters take less when they have in common what this one, which was added, begins with.
+    pub(crate) fn look_for_common(&mut self, filter: TopicFilter<'_>, room: &mut Room) {
+        let (common, other) = (self.common(), Common::new(words(filter.as_str().as_bytes())));
+        if common.with(other.words().iter().copied()) == 0
+            && self.saved(&other) + common.count > self.saved(&common) + other.count
+            && room.take(self.memory(), Need::Growth)
+        {
+            self.pack(&other);
+        }
     }
 
     /// Words that the filters do not take because they have these in common.
@@ -372,40 +407,29 @@ impl Subscriptions {
         self.filters().map(|filter| common.with(filter.words())).sum()
     }
 
-    /// Puts everything into a new block without a gap, with one more filter if there is one, by its number or text.
+    /// Puts everything into a new block without a gap.
     #[inline(never)]
-    fn pack(&mut self, common: &Common, number: Option<u32>, added: Option<(&[u8], u32)>) {
-        let added_words = || added.into_iter().flat_map(|(text, _)| words(text));
-        let kept = self.keys().iter().zip(self.filters());
-        let all = kept.clone().map(|(_, filter)| filter.count()).sum::<usize>() + added_words().count();
-        let saved = self.saved(common) + common.with(added_words());
-        let count = usize::from(self.count) + usize::from(added.is_some());
-        let shared = usize::from(self.shared) + usize::from(number.is_some());
-        let client_id = self.client_id();
-        let whole = shared + count + 1 + all.saturating_sub(saved) + common.count + client_id.count();
-        let mut words = Vec::with_capacity(whole);
-        words.extend_from_slice(self.numbers());
-        words.extend(number);
+    fn pack(&mut self, common: &Common) {
+        let (client_id, numbers) = (self.client_id(), self.numbers());
+        let all = self.filters().map(Packed::count).sum::<usize>() - self.saved(common);
+        let keys = numbers.len() + self.keys().len() + 1;
+        let mut words = Vec::with_capacity(keys + common.count + all + client_id.count());
+        words.extend_from_slice(numbers);
         let mut begin = common.count;
-        let lengths = kept
-            .clone()
-            .map(|(key, filter)| (*key, filter.count(), common.with(filter.words())))
-            .chain(added.map(|(_, key)| (key, added_words().count(), common.with(added_words()))));
-        for (old, length, common) in lengths {
-            words.push(key(hash_of(old), begin, common, granted(old)));
-            begin += length - common;
+        for (old, filter) in self.keys().iter().zip(self.filters()) {
+            let with = common.with(filter.words());
+            words.push(key(hash_of(*old), begin, with, granted(*old)));
+            begin += filter.count() - with;
         }
-        let length = u32::try_from(client_id.count()).unwrap_or(0);
-        words.push(key(ANY, begin, 0, QoS::AtMostOnce) | length);
+        words.push(key(ANY, begin, 0, QoS::AtMostOnce) | self.end().0 & CLIENT_ID);
         words.extend_from_slice(common.words());
-        for (_, filter) in kept {
-            words.extend(filter.words().skip(common.with(filter.words())));
+        for filter in self.filters() {
+            let own = filter.behind(common.with(filter.words()));
+            words.extend_from_slice(own.head);
+            words.extend_from_slice(own.tail);
         }
-        words.extend(added_words().skip(common.with(added_words())));
-        words.extend(client_id.words());
+        words.extend_from_slice(client_id.tail);
         self.words = words.into_boxed_slice();
-        self.shared += u16::from(number.is_some());
-        self.count += u16::from(added.is_some());
     }
 
     /// Gives back what is not used, which takes a copy of the rest.
@@ -415,7 +439,7 @@ impl Subscriptions {
             if self.saved(&common) <= common.count {
                 common.count = 0;
             }
-            self.pack(&common, None, None);
+            self.pack(&common);
         }
     }
 
@@ -552,10 +576,16 @@ mod tests {
 
     use super::*;
 
+    fn add(subscriptions: &mut Subscriptions, text: &str, qos: QoS) {
+        let filter = TopicFilter::new(text).unwrap();
+        subscriptions.add(filter, qos);
+        subscriptions.look_for_common(filter, &mut Room::new(0));
+    }
+
     fn five(topic: impl Fn(u8) -> String) -> Subscriptions {
         let mut subscriptions = Subscriptions::default();
         for index in 0..5 {
-            subscriptions.add(TopicFilter::new(&topic(index)).unwrap(), QoS::AtLeastOnce);
+            add(&mut subscriptions, &topic(index), QoS::AtLeastOnce);
         }
         assert_eq!(subscriptions.totals(&Shared::default()), (5, 100));
         subscriptions
@@ -575,7 +605,7 @@ mod tests {
             for index in order {
                 let filter =
                     if index == 3 { "all".into() } else { alloc::format!("house/kitchen/lamp/{index}") };
-                subscriptions.add(TopicFilter::new(&filter).unwrap(), QoS::AtMostOnce);
+                add(&mut subscriptions, &filter, QoS::AtMostOnce);
             }
             assert_eq!(subscriptions.client_id().to_text(), "client");
             *length = subscriptions.memory();
@@ -610,7 +640,7 @@ mod tests {
                         packed.add_shared(id, qos, &shared);
                         shared.take(id);
                     } else if !known {
-                        packed.add(filter, qos);
+                        add(&mut packed, text, qos);
                     }
                     if is_shared && !filter.has_wildcard() && shared.find_filter(filter).is_none() {
                         let id = shared.add(text.as_bytes());

@@ -11,11 +11,14 @@ use crate::{connection::Connection, event::ConnectionId};
 /// Numbers that differ by a multiple of this share a note.
 const NOTES: usize = 32;
 
+/// Places by which the table grows.
+const GROWTH: usize = 8;
+
 /// All connections in the order of their coming.
 pub(crate) struct Table {
     #[expect(
         clippy::vec_box,
-        reason = "the table has its full length from the start, the entries only when used"
+        reason = "a table of the connections themselves would move them all to become longer"
     )]
     entries: Vec<Box<Connection>>,
     /// Where connections were when they were looked for, of the first 256 places.
@@ -23,9 +26,14 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Room for `connections`, so that the table never moves.
-    pub(crate) fn with_capacity(connections: usize) -> Self {
-        Self { entries: Vec::with_capacity(connections), notes: [const { Cell::new(0) }; NOTES] }
+    pub(crate) const fn new() -> Self {
+        Self { entries: Vec::new(), notes: [const { Cell::new(0) }; NOTES] }
+    }
+
+    /// Bytes that one more makes the table itself take; 0 while there is a place.
+    pub(crate) const fn growth(&self) -> usize {
+        let length = self.entries.len();
+        if length < self.entries.capacity() { 0 } else { (length + GROWTH) * size_of::<Box<Connection>>() }
     }
 
     /// Where the connection was the last time, perhaps.
@@ -81,11 +89,18 @@ impl Table {
     }
 
     pub(crate) fn push(&mut self, connection: Connection) {
+        if self.entries.len() == self.entries.capacity() {
+            self.entries.reserve_exact(GROWTH);
+        }
         self.entries.push(Box::new(connection));
     }
 
     pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<Box<Connection>> {
-        self.position(id).map(|position| self.entries.remove(position))
+        let connection = self.position(id).map(|position| self.entries.remove(position));
+        if self.entries.is_empty() {
+            self.entries = Vec::new();
+        }
+        connection
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -121,7 +136,7 @@ mod tests {
 
     #[test]
     fn every_connection_is_found_whichever_was_looked_for_before() {
-        let mut table = Table::with_capacity(4);
+        let mut table = Table::new();
         for id in [7, 3, 9, 1] {
             table.push(Connection::new(ConnectionId(id), Peer::Client, Transport::Tcp, Instant(0)));
         }

@@ -12,11 +12,13 @@
 //! | 16 | 4 | CRC-32 (IEEE) of bytes 0-15 and the payload |
 //! | 20 | length | payload: CBOR, see [`codec`] |
 //!
-//! What lies behind the payload belongs to nobody and is not looked at. The header's layout and its CRC stay the same
+//! Between the payload and the last 24 bytes lies what belongs to nobody and is not looked at. Those bytes tell whether a
+//! config is on trial, and what came of it ([`Standing`]); they are erased flash where it never was. The header's layout and its CRC stay the same
 //! in every format version; only the payload may change its meaning. So an older program can tell a newer config
 //! ([`SlotState::Newer`]) from a damaged one.
 //!
-//! The valid slot with the highest sequence is the config; a write goes to the other slot with the next sequence.
+//! The valid slot with the highest sequence is the config, unless it was tried and has failed; a write goes to the other
+//! slot with the next sequence, and over one on trial rather than over one that has proved itself.
 //! Sequences are compared as serial numbers (RFC 1982): `b` is newer than `a` if `b - a`, taken modulo 2^32, is
 //! 1 to 2^31 - 1, so that the count may wrap. A sector wears out long before it does.
 //!
@@ -25,6 +27,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use self::turn::{Turn, is_newer, next_turn};
 use crate::{
     codec::{self, DecodeError, EncodeError},
     crc::Crc32,
@@ -33,8 +36,16 @@ use crate::{
 };
 
 mod flash;
+mod trial;
+mod turn;
 
-pub use self::flash::{Absence, Loaded, StoreError, load, store};
+pub use self::{
+    flash::{
+        Absence, History, Loaded, StoreError, history, load, mark, read_header, read_slot, store,
+        store_on_trial,
+    },
+    trial::{Mark, RollBack, Standing, TAIL, TAIL_LENGTH, TRIAL_PAYLOAD_MAX, TRY_FOR},
+};
 
 /// First bytes of a sector that has been written to the end.
 pub const MAGIC: [u8; 4] = *b"EBCF";
@@ -229,10 +240,18 @@ pub struct SlotRecord {
     pub crc: u32,
     /// The config; decoded, not validated.
     pub config: Config,
+    /// Whether it is on trial.
+    pub standing: Standing,
 }
 
-/// What `bytes`, a sector or as much of it as header and payload need, hold.
+/// What `bytes`, a sector or as much of it as header and payload need, hold. Without the last [`TAIL_LENGTH`] bytes a
+/// config that is or was on trial cannot be told: it is taken as [`Standing::Settled`].
 pub fn read_sector(bytes: &[u8]) -> SlotState {
+    read_sector_parts(bytes, bytes.get(TAIL..).and_then(<[u8]>::first_chunk))
+}
+
+/// As [`read_sector`], from header and payload in `bytes` and the sector's last bytes, for a reader on a slow line.
+pub fn read_sector_parts(bytes: &[u8], tail: Option<&[u8; TAIL_LENGTH]>) -> SlotState {
     let header = match SlotHeader::parse(bytes) {
         Ok(header) => header,
         Err(HeaderFault::Blank) => return SlotState::Blank,
@@ -241,13 +260,18 @@ pub fn read_sector(bytes: &[u8]) -> SlotState {
     let checked = bytes.get(..CHECKED_HEADER_LENGTH);
     let payload = bytes.get(HEADER_LENGTH..).and_then(|rest| rest.get(..header.payload_length()));
     match (checked, payload) {
-        (Some(checked), Some(payload)) => read_payload(&header, checked, payload),
+        (Some(checked), Some(payload)) => read_payload(&header, checked, payload, tail),
         _ => SlotState::Damaged(Damage::Cut),
     }
 }
 
 /// What a sector holds whose header is `header`, read from `checked` and what follows it.
-fn read_payload(header: &SlotHeader, checked: &[u8], payload: &[u8]) -> SlotState {
+fn read_payload(
+    header: &SlotHeader,
+    checked: &[u8],
+    payload: &[u8],
+    tail: Option<&[u8; TAIL_LENGTH]>,
+) -> SlotState {
     let found = crc(checked, payload);
     if found != header.crc {
         return SlotState::Damaged(Damage::Crc { stated: header.crc, found });
@@ -255,7 +279,12 @@ fn read_payload(header: &SlotHeader, checked: &[u8], payload: &[u8]) -> SlotStat
     match header.format {
         0 => SlotState::Damaged(Damage::Format { format: 0 }),
         FORMAT => match codec::decode(payload) {
-            Ok(config) => SlotState::Valid(SlotRecord { sequence: header.sequence, crc: header.crc, config }),
+            Ok(config) => SlotState::Valid(SlotRecord {
+                sequence: header.sequence,
+                crc: header.crc,
+                config,
+                standing: Standing::of(payload.len(), tail),
+            }),
             Err(error) => SlotState::Damaged(Damage::Content(error)),
         },
         format => SlotState::Newer { format, sequence: header.sequence },
@@ -266,73 +295,47 @@ fn crc(checked_header: &[u8], payload: &[u8]) -> u32 {
     Crc32::new().update(checked_header).update(payload).finish()
 }
 
-/// The slot that holds the config, and the config.
+/// The slot that holds the config, and the config: the newest that was not given up.
 ///
 /// Slots with the same sequence, or 2^31 apart, are not made by this program; slot A is taken then.
 pub fn select<'a>(a: &'a SlotState, b: &'a SlotState) -> Option<(Slot, &'a SlotRecord)> {
-    match (a, b) {
-        (SlotState::Valid(a), SlotState::Valid(b)) if is_newer(b.sequence, a.sequence) => Some((Slot::B, b)),
-        (SlotState::Valid(a), _) => Some((Slot::A, a)),
-        (_, SlotState::Valid(b)) => Some((Slot::B, b)),
-        _ => None,
+    match (a.usable(), b.usable()) {
+        (Some(a), Some(b)) if is_newer(b.sequence, a.sequence) => Some((Slot::B, b)),
+        (Some(a), _) => Some((Slot::A, a)),
+        (None, Some(b)) => Some((Slot::B, b)),
+        (None, None) => None,
     }
-}
-
-/// Whether sequence `this` comes after `that` (RFC 1982 §3.2).
-const fn is_newer(this: u32, that: u32) -> bool {
-    this.wrapping_sub(that).cast_signed() > 0
 }
 
 /// Where the next write goes, and with which sequence.
 ///
-/// Never the slot that [`select`] takes. If there is none, a newer program's config is spared as long as the other
-/// slot is free. The sequence is above every one in the slots, so that a newer program, too, finds this write first.
+/// Never over a config that has proved itself or was written to be used, if there is only one; else never the slot that
+/// [`select`] takes. If there is none, a newer program's config is spared as long as the other slot is free. The sequence
+/// is above every one in the slots, so that a newer program, too, finds this write first.
 pub fn next(a: &SlotState, b: &SlotState) -> (Slot, u32) {
     next_turn(a.turn(), b.turn())
 }
 
-/// As much of a [`SlotState`] as decides about the next write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    Valid(u32),
-    Newer(u32),
-    Free,
-}
-
-impl Turn {
-    const fn sequence(self) -> Option<u32> {
+impl SlotState {
+    /// The config, if the device may run on it.
+    const fn usable(&self) -> Option<&SlotRecord> {
         match self {
-            Self::Valid(sequence) | Self::Newer(sequence) => Some(sequence),
-            Self::Free => None,
+            Self::Valid(record) if record.standing.is_usable() => Some(record),
+            _ => None,
         }
     }
-}
 
-impl SlotState {
     const fn turn(&self) -> Turn {
         match self {
-            Self::Valid(record) => Turn::Valid(record.sequence),
+            Self::Valid(SlotRecord { sequence, standing, .. }) => match standing {
+                standing if !standing.is_usable() => Turn::GivenUp(*sequence),
+                Standing::OnTrial { .. } => Turn::OnTrial(*sequence),
+                _ => Turn::Valid(*sequence),
+            },
             Self::Newer { sequence, .. } => Turn::Newer(*sequence),
             Self::Blank | Self::Damaged(_) => Turn::Free,
         }
     }
-}
-
-fn next_turn(a: Turn, b: Turn) -> (Slot, u32) {
-    let keep = match (a, b) {
-        (Turn::Valid(a), Turn::Valid(b)) | (Turn::Newer(a), Turn::Newer(b)) if is_newer(b, a) => Slot::B,
-        (Turn::Valid(_), _) => Slot::A,
-        (_, Turn::Valid(_)) => Slot::B,
-        (Turn::Newer(_), _) => Slot::A,
-        // Slot A is the first to be written on a blank device.
-        (Turn::Free, _) => Slot::B,
-    };
-    let highest = match (a.sequence(), b.sequence()) {
-        (Some(a), Some(b)) if is_newer(b, a) => b,
-        (Some(sequence), _) | (None, Some(sequence)) => sequence,
-        (None, None) => 0,
-    };
-    (keep.other(), highest.wrapping_add(1))
 }
 
 /// The sector for `config`: header and payload, padded with `FF` to a multiple of 4 bytes; the rest stays erased.
@@ -359,40 +362,26 @@ pub fn encode_sector(config: &Config, sequence: u32) -> Result<Vec<u8>, EncodeEr
     Ok(sector)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::{Slot, Turn, is_newer, next_turn};
+/// The whole sector for a config that is to be tried for so many seconds, within [`TRY_FOR`].
+///
+/// # Errors
+///
+/// [`EncodeError`] when the config does not fit beside the words that the trial needs.
+pub fn encode_sector_on_trial(config: &Config, sequence: u32, try_for: u16) -> Result<Vec<u8>, EncodeError> {
+    let mut sector = encode_sector(config, sequence)?;
+    check_trial_length(&sector)?;
+    sector.resize(TAIL, 0xFF);
+    sector.extend_from_slice(&trial::trial_word(try_for));
+    sector.resize(SECTOR_SIZE as usize, 0xFF);
+    Ok(sector)
+}
 
-    #[test]
-    fn sequences_are_compared_as_serial_numbers() {
-        assert!(is_newer(1, 0) && is_newer(0, u32::MAX) && is_newer(0x7FFF_FFFF, 0));
-        assert!(!is_newer(0, 0) && !is_newer(0, 1) && !is_newer(u32::MAX, 0));
-        assert!(
-            !is_newer(0x8000_0000, 0) && !is_newer(0, 0x8000_0000),
-            "neither is newer at half the circle"
-        );
-    }
-
-    #[test]
-    fn the_next_write_spares_the_config_and_then_a_newer_programs_one() {
-        use Turn::{Free, Newer, Valid};
-        let cases = [
-            (Free, Free, (Slot::A, 1)),
-            (Valid(1), Free, (Slot::B, 2)),
-            (Free, Valid(7), (Slot::A, 8)),
-            (Valid(1), Valid(2), (Slot::A, 3)),
-            (Valid(3), Valid(2), (Slot::B, 4)),
-            (Valid(u32::MAX), Valid(u32::MAX - 1), (Slot::B, 0)),
-            (Valid(u32::MAX), Valid(0), (Slot::A, 1)),
-            (Valid(7), Newer(8), (Slot::B, 9)),
-            (Newer(8), Valid(7), (Slot::A, 9)),
-            (Newer(9), Free, (Slot::B, 10)),
-            (Free, Newer(9), (Slot::A, 10)),
-            (Newer(9), Newer(10), (Slot::A, 11)),
-            (Newer(10), Newer(9), (Slot::B, 11)),
-        ];
-        for (a, b, expected) in cases {
-            assert_eq!(next_turn(a, b), expected, "{a:?} {b:?}");
+/// Whether a sector, as [`encode_sector`] makes it, leaves room for the words of a trial.
+fn check_trial_length(sector: &[u8]) -> Result<(), EncodeError> {
+    match SlotHeader::parse(sector).map_or(0, |header| header.payload_length()) {
+        length if length > TRIAL_PAYLOAD_MAX => {
+            Err(EncodeError::TooLong { length, limit: TRIAL_PAYLOAD_MAX })
         }
+        _ => Ok(()),
     }
 }

@@ -86,6 +86,7 @@ mod tests {
     use crate::{
         image::Target,
         model::{Access, AccessPointPolicy, Anonymous, Direction, LedUse, PinFunction, PowerOn, Role},
+        slots::RollBack,
     };
 
     macro_rules! round_trip {
@@ -111,6 +112,7 @@ mod tests {
             PinFunction,
             PowerOn,
             Role,
+            RollBack,
             Target
         );
     }

@@ -9,7 +9,6 @@ use std::{
     net::Shutdown,
 };
 
-use espbroker_node::Bytes;
 use mio::{
     Registry,
     event::{Event, Source as _},
@@ -31,7 +30,8 @@ const LAST_PIECES: usize = 16;
 const SHORT_IS_DRAINED: bool =
     cfg!(any(target_os = "linux", target_os = "android", target_vendor = "apple", target_os = "freebsd"));
 
-pub(crate) struct Connection {
+/// `B` is what the bytes to send are kept in.
+pub(crate) struct Connection<B> {
     stream: TcpStream,
     /// There may be something to read; such a connection stands in the list of those.
     pub(crate) readable: bool,
@@ -43,7 +43,7 @@ pub(crate) struct Connection {
     broken: bool,
     /// Stands in the list of connections with something to send.
     pub(crate) listed: bool,
-    outgoing: VecDeque<Bytes>,
+    outgoing: VecDeque<B>,
     /// Bytes of the first that the network has taken.
     taken: usize,
 }
@@ -59,7 +59,7 @@ pub(crate) enum Read {
     End,
 }
 
-impl Connection {
+impl<B: AsRef<[u8]>> Connection<B> {
     /// A connection that may be readable and writable.
     pub(crate) const fn new(stream: TcpStream) -> Self {
         Self {
@@ -86,6 +86,12 @@ impl Connection {
         self.writable && !self.outgoing.is_empty()
     }
 
+    /// Bytes that wait to be sent.
+    pub(crate) fn waiting(&self) -> usize {
+        let bytes: usize = self.outgoing.iter().map(|bytes| bytes.as_ref().len()).sum();
+        bytes.saturating_sub(self.taken)
+    }
+
     /// Whether nothing can be sent any more.
     #[cfg(test)]
     pub(crate) const fn is_broken(&self) -> bool {
@@ -93,8 +99,8 @@ impl Connection {
     }
 
     /// Queues bytes; [`Connection::write`] sends them.
-    pub(crate) fn send(&mut self, bytes: Bytes) {
-        if !self.broken && !bytes.is_empty() {
+    pub(crate) fn send(&mut self, bytes: B) {
+        if !self.broken && !bytes.as_ref().is_empty() {
             self.outgoing.push_back(bytes);
         }
     }
@@ -127,7 +133,7 @@ impl Connection {
         let (mut count, mut offered) = (0, 0);
         let mut skipped = self.taken;
         for (place, bytes) in parts.iter_mut().zip(&self.outgoing) {
-            let rest = bytes.get(skipped..).unwrap_or_default();
+            let rest = bytes.as_ref().get(skipped..).unwrap_or_default();
             skipped = 0;
             *place = IoSlice::new(rest);
             count += 1;
@@ -164,8 +170,10 @@ impl Connection {
     /// Drops what the network has taken.
     fn sent(&mut self, length: usize) {
         let mut left = self.taken + length;
-        while let Some(first) = self.outgoing.front().filter(|first| first.len() <= left) {
-            left -= first.len();
+        while let Some(first) =
+            self.outgoing.front().map(|first| first.as_ref().len()).filter(|length| *length <= left)
+        {
+            left -= first;
             self.outgoing.pop_front();
         }
         self.taken = left;

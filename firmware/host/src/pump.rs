@@ -2,27 +2,22 @@
 
 use std::{
     collections::VecDeque,
-    io::{self, ErrorKind},
-    net::IpAddr,
+    io,
     sync::Arc,
     time::{Duration, Instant as Clock},
 };
 
 use espbroker_config::model::Config;
-use espbroker_node::{
-    BootInfo, Input, Instant, Node, Output,
-    status::{ListenFailure, Mode},
-};
-use mio::{Events, Poll, Token, event::Event};
+use espbroker_node::{BootInfo, Bytes, Input, Instant, Node, Output, status::Mode};
+use mio::Poll;
 
 use crate::{
-    datagrams::{DATAGRAM, Datagrams, DiscoveryPorts},
+    datagrams::DATAGRAM,
     flash::{Flash, Nor},
-    lookup::{self, Lookups},
-    opening::{self, Opened, Openings},
+    outside::{Doors, Outside},
     radio::{Radio, RadioEvent},
-    running::{Ports, Shared},
-    sockets::{AFTER_CONNECTIONS, AFTER_DATAGRAMS, DATAGRAMS, Received, Sockets, WAKER},
+    running::Shared,
+    sockets::Received,
 };
 
 /// Bytes given to the node at once: its bound on a piece.
@@ -37,30 +32,15 @@ const DATAGRAMS_AT_ONCE: usize = 32;
 const ACCEPTS: usize = 64;
 
 pub(crate) struct Pump {
-    poll: Poll,
     shared: Arc<Shared>,
     node: Node<Nor<Box<dyn Flash>>>,
-    radio: Box<dyn Radio>,
-    sockets: Sockets,
-    openings: Openings,
-    datagrams: Datagrams,
-    ports: Ports,
+    outside: Outside<Bytes>,
     /// Answers to outputs, due before anything else is fed.
     answers: VecDeque<Input<'static>>,
     started: Clock,
-    /// Somebody outside has something for the device.
-    woken: bool,
     /// A new config that the device is not ready for.
     config: Option<Config>,
     restart: Restart,
-}
-
-/// Where the device can be reached from outside.
-#[derive(Clone, Copy)]
-pub(crate) struct Doors {
-    pub(crate) bind: IpAddr,
-    pub(crate) ports: Ports,
-    pub(crate) discovery: Option<DiscoveryPorts>,
 }
 
 /// Whether the device wants to be started again.
@@ -79,42 +59,18 @@ impl Pump {
         doors: Doors,
         info: BootInfo,
     ) -> io::Result<Self> {
-        let Doors { bind, ports, discovery } = doors;
-        let sockets = Sockets::new(poll.registry().try_clone()?, bind);
-        let lookups = Lookups::new(Arc::clone(&shared.waker), lookup::system);
-        let openings = Openings::new(poll.registry().try_clone()?, lookups, AFTER_CONNECTIONS);
-        let datagrams = Datagrams::open(poll.registry(), bind, discovery, DATAGRAMS);
+        let outside = Outside::with(poll, &shared.waker, radio, doors)?;
         let node = Node::boot(Nor(flash), info);
         let (started, restart) = (Clock::now(), Restart::NotWanted);
-        let answers = VecDeque::new();
-        let (woken, config) = (false, None);
-        Ok(Self {
-            poll,
-            shared,
-            node,
-            radio,
-            sockets,
-            openings,
-            datagrams,
-            ports,
-            answers,
-            started,
-            woken,
-            config,
-            restart,
-        })
+        Ok(Self { shared, node, outside, answers: VecDeque::new(), started, config: None, restart })
     }
 
     /// Runs until the device is stopped or asks to be started again.
     pub(crate) fn run(mut self) -> io::Result<Restart> {
-        let mut events = Events::with_capacity(256);
         let mut buffer = [0; READ];
         self.obey();
         while self.restart == Restart::NotWanted {
-            match self.poll.poll(&mut events, self.patience()) {
-                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
-                _ => events.iter().for_each(|event| self.mark(event)),
-            }
+            self.outside.wait(self.patience())?;
             if self.shared.is_stopped() {
                 if self.shared.is_shut_down() {
                     self.node.finish();
@@ -126,35 +82,26 @@ impl Pump {
         Ok(self.restart)
     }
 
-    fn mark(&mut self, event: &Event) {
-        match event.token() {
-            WAKER => self.woken = true,
-            Token(DATAGRAMS..AFTER_DATAGRAMS) => self.datagrams.mark(event),
-            Token(AFTER_CONNECTIONS..) => self.openings.mark(event),
-            _ => self.sockets.mark(event),
-        }
-    }
-
     /// How long nothing is to be done unless something happens.
     fn patience(&self) -> Option<Duration> {
-        if self.sockets.is_busy() || self.datagrams.is_busy() {
+        if self.outside.is_busy() {
             return Some(Duration::ZERO);
         }
-        let due = [self.node.poll_at(), self.radio.poll_at(), self.openings.poll_at()];
+        let due = [self.node.poll_at(), self.outside.poll_at()];
         let due = due.into_iter().flatten().min()?;
         Some(due.saturating_sub(self.now()))
     }
 
     /// Looks after everything once, so that no client and no flood of bytes keeps the rest waiting.
     fn turn(&mut self, buffer: &mut [u8; READ]) {
-        if std::mem::take(&mut self.woken) {
+        if self.outside.take_woken() {
             self.config = self.shared.config().or(self.config.take());
             let typed = self.shared.typed();
             if !typed.is_empty() {
                 self.feed(Input::Console(&typed));
             }
         }
-        while let Some(event) = self.radio.poll(self.now()) {
+        while let Some(event) = self.outside.radio.poll(self.now()) {
             self.feed(match event {
                 RadioEvent::Station(event) => Input::Station(event),
                 RadioEvent::AccessPointUp { ip } => Input::AccessPointUp { ip },
@@ -165,16 +112,11 @@ impl Pump {
         if let Some(config) = self.config.take_if(|_| self.node.mode().is_some()) {
             self.feed(Input::Configured(&config));
         }
-        while let Some(Opened { bridge, result }) = self.openings.poll(self.now()) {
-            let added = result
-                .and_then(|stream| self.sockets.add(stream).map_err(|error| opening::failure_of(&error)));
-            self.feed(match added {
-                Ok(connection) => Input::Opened { bridge, connection },
-                Err(reason) => Input::OpenFailed { bridge, reason },
-            });
+        while let Some(opened) = self.outside.opened(self.now()) {
+            self.feed(opened);
         }
         for _ in 0..ACCEPTS {
-            let Some((connection, service)) = self.sockets.accept() else { break };
+            let Some((connection, service)) = self.outside.sockets.accept() else { break };
             // Host sockets do not tell networks apart: clients come through the one that the device is reached by.
             let mode = self.node.mode().unwrap_or(Mode::AccessPoint);
             self.feed(Input::Accepted { connection, mode, service });
@@ -192,8 +134,8 @@ impl Pump {
     /// than until the node has been fed one piece: it keeps only so much for a client that nothing was sent to.
     fn receive(&mut self, buffer: &mut [u8; READ]) {
         let mut fed = 0;
-        for _ in 0..self.sockets.readable() {
-            match self.sockets.receive(buffer) {
+        for _ in 0..self.outside.sockets.readable() {
+            match self.outside.sockets.receive(buffer) {
                 Some((connection, Received::Bytes(length))) => {
                     for bytes in buffer.get(..length).unwrap_or_default().chunks(PIECE) {
                         if fed + bytes.len() > PIECE {
@@ -201,7 +143,7 @@ impl Pump {
                             fed = 0;
                         }
                         // The piece before may have ended the connection.
-                        if self.sockets.contains(connection) {
+                        if self.outside.sockets.contains(connection) {
                             fed += bytes.len();
                             self.feed(Input::Received { connection, bytes });
                         }
@@ -217,7 +159,7 @@ impl Pump {
     fn receive_datagrams(&mut self) {
         let mut buffer = [0; DATAGRAM];
         for _ in 0..DATAGRAMS_AT_ONCE {
-            let Some((channel, from, length)) = self.datagrams.receive(&mut buffer) else { return };
+            let Some((channel, from, length)) = self.outside.datagrams.receive(&mut buffer) else { return };
             let bytes = buffer.get(..length).unwrap_or_default();
             self.feed(Input::Datagram { channel, from, bytes });
         }
@@ -234,7 +176,7 @@ impl Pump {
     fn flush(&mut self) {
         let mut sent = 0;
         while sent < FLUSH {
-            let Some((connection, bytes)) = self.sockets.flush() else { return };
+            let Some((connection, bytes)) = self.outside.sockets.flush() else { return };
             sent += bytes;
             self.feed(Input::Sent { connection, bytes });
         }
@@ -253,21 +195,16 @@ impl Pump {
 
     fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Console(text) => self.shared.print(&text),
-            Output::Radio(command) => self.radio.command(command, self.now()),
-            Output::Listen { service, port } => {
-                let port = if self.ports == Ports::Any { 0 } else { port };
-                self.answers.push_back(match self.sockets.listen(service, port) {
-                    Ok(port) => Input::Listening { service, port },
-                    Err(error) => Input::ListenFailed { service, reason: listen_failure(&error) },
-                });
-            }
-            Output::StopListening { service } => self.sockets.stop_listening(service),
-            Output::Send { connection, bytes } => self.sockets.send(connection, bytes),
-            Output::Close { connection } => self.sockets.close(connection),
-            Output::Open { bridge, host, port } => self.openings.open(bridge, host, port, self.now()),
-            Output::Abandon { bridge } => self.openings.abandon(bridge),
-            Output::Datagram { channel, to, bytes } => self.datagrams.send(channel, to, &bytes),
+            Output::Console(text) => self.shared.print(text.as_bytes()),
+            Output::ConsoleBytes(bytes) => self.shared.print(&bytes),
+            Output::Radio(command) => self.outside.radio(command, self.now()),
+            Output::Listen { service, port } => self.answers.push_back(self.outside.listen(service, port)),
+            Output::StopListening { service } => self.outside.stop_listening(service),
+            Output::Send { connection, bytes } => self.outside.send(connection, bytes),
+            Output::Close { connection } => self.outside.close(connection),
+            Output::Open { bridge, host, port } => self.outside.open(bridge, host, port, self.now()),
+            Output::Abandon { bridge } => self.outside.abandon(bridge),
+            Output::Datagram { channel, to, bytes } => self.outside.send_datagram(channel, to, &bytes),
             // There are none; a status line tells what a relay does.
             Output::Pin { .. } => {}
             Output::Restart => self.restart = Restart::Wanted,
@@ -276,13 +213,5 @@ impl Pump {
 
     fn now(&self) -> Instant {
         self.started.elapsed()
-    }
-}
-
-fn listen_failure(error: &io::Error) -> ListenFailure {
-    match error.kind() {
-        ErrorKind::AddrInUse => ListenFailure::InUse,
-        ErrorKind::PermissionDenied => ListenFailure::Denied,
-        _ => ListenFailure::Other,
     }
 }

@@ -20,7 +20,8 @@ use mio::{Poll, Waker};
 use crate::{
     datagrams::DiscoveryPorts,
     flash::Flash,
-    pump::{Doors, Pump, Restart},
+    outside::Doors,
+    pump::{Pump, Restart},
     radio::Radio,
     sockets::WAKER,
 };
@@ -227,9 +228,9 @@ impl Shared {
         self.stop.load(Ordering::Acquire)
     }
 
-    pub(crate) fn print(&self, text: &str) {
+    pub(crate) fn print(&self, bytes: &[u8]) {
         let mut console = lock(&self.to_console);
-        console.extend(text.bytes());
+        console.extend(bytes);
         let surplus = console.len().saturating_sub(CONSOLE_BYTES);
         console.drain(..surplus);
     }

@@ -9,7 +9,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use espbroker_node::{Bytes, ConnectionId, status::Service};
+use espbroker_node::{ConnectionId, status::Service};
 use mio::{
     Interest, Registry, Token,
     event::Event,
@@ -31,12 +31,12 @@ const FIRST_CONNECTION: usize = AFTER_DATAGRAMS;
 /// First token that is no connection's.
 pub(crate) const AFTER_CONNECTIONS: usize = FIRST_CONNECTION + (1 << 16);
 
-/// The device's sockets.
-pub(crate) struct Sockets {
+/// The device's sockets; `B` is what the bytes to send are kept in.
+pub(crate) struct Sockets<B> {
     registry: Registry,
     bind: IpAddr,
     listeners: Vec<Listener>,
-    connections: BTreeMap<ConnectionId, Connection>,
+    connections: BTreeMap<ConnectionId, Connection<B>>,
     next: ConnectionId,
     /// Connections that may have something to read, each once.
     readable: VecDeque<ConnectionId>,
@@ -59,7 +59,7 @@ pub(crate) enum Received {
     Closed,
 }
 
-impl Sockets {
+impl<B: AsRef<[u8]>> Sockets<B> {
     pub(crate) const fn new(registry: Registry, bind: IpAddr) -> Self {
         Self {
             registry,
@@ -180,11 +180,16 @@ impl Sockets {
     }
 
     /// Queues bytes; [`Sockets::flush`] sends them.
-    pub(crate) fn send(&mut self, id: ConnectionId, bytes: Bytes) {
+    pub(crate) fn send(&mut self, id: ConnectionId, bytes: B) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.send(bytes);
             self.list(id);
         }
+    }
+
+    /// Bytes that wait to be sent; 0 where there is no such connection.
+    pub(crate) fn waiting(&self, id: ConnectionId) -> usize {
+        self.connections.get(&id).map_or(0, Connection::waiting)
     }
 
     /// Sends once for the next connection that has something waiting and room for it; returns how many bytes the

@@ -15,7 +15,10 @@ use std::{
 use espbroker_config::{
     flash_map::{CONFIG_A, FlashMap},
     image::{Fields, Target, seal},
-    model::{Anonymous, Bridge, BridgeTopic, Config, Direction, PasswordHash, User, Wifi},
+    model::{
+        Anonymous, Bridge, BridgeTopic, Config, Direction, PasswordHash, Pin, PinFunction, Profile, Role,
+        User, Wifi,
+    },
     secret::Secret,
     slots,
 };
@@ -27,7 +30,7 @@ use espbroker_node::{
     discovery::{MDNS_GROUP, names, probe},
     status::{
         BridgeReason, BridgeReport, ConfigChoice, ImageCheck, ListenFailure, Mode, ResetCause, Service,
-        Stated, Status, WifiReason, WifiState,
+        State, Stated, Status, WifiReason, WifiState,
     },
 };
 use socket2::SockRef;
@@ -429,6 +432,28 @@ impl Device {
     fn bridge_report(&mut self, wanted: impl Fn(&BridgeReport) -> bool) {
         self.wait(|status| matches!(status, Status::Bridge { report, .. } if wanted(report)));
     }
+}
+
+#[test]
+fn a_plug_is_switched_at_the_broker_that_its_bridge_leads_to() {
+    let (_hub, hub_address) = Device::ready(options(&config()));
+    let mut phone = Client::logged_in(hub_address, 'p');
+    phone.send(b"\x82\x0F\x00\x01\x00\x0Ahall/relay\x00");
+    phone.expect(b"\x90\x03\x00\x01\x00");
+
+    let mut plug = Config { name: "hall".to_owned(), role: Role::Plug, ..config() };
+    let relay = Pin { gpio: 12, function: PinFunction::Relay, inverted: false };
+    plug.profile = Some(Profile { pins: vec![relay], ..Profile::new("relay-board") });
+    let mut bridge = bridge_to("127.0.0.1", hub_address.port(), "right");
+    bridge.topics =
+        vec![BridgeTopic::new("hall/#", Direction::Out), BridgeTopic::new("hall/relay/set", Direction::In)];
+    plug.bridges.push(bridge);
+    let mut device = Device::start(options(&plug));
+    device.wait(|status| matches!(status, Status::Relay { number: 1, state: State::Off, .. }));
+    phone.expect(b"\x30\x0F\x00\x0Ahall/relayoff");
+    phone.send(b"\x30\x12\x00\x0Ehall/relay/seton");
+    phone.expect(b"\x30\x0E\x00\x0Ahall/relayon");
+    device.wait(|status| matches!(status, Status::Relay { number: 1, state: State::On, .. }));
 }
 
 #[test]

@@ -50,6 +50,7 @@ fn main() {
     sources.push(lwip.join("src/netif/ethernet.c"));
     sources.push(here.join("c/interface.c"));
     sources.push(here.join("../lwip/c/pcb.c"));
+    sources.push(here.join("../lwip/c/datagrams.c"));
     let archive = out.join("liblwip.a");
     let _ = std::fs::remove_file(&archive);
     let objects: Vec<_> = sources.iter().map(|source| compile(source, &lwip, &here, &out)).collect();

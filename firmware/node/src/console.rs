@@ -6,18 +6,22 @@
 
 use alloc::vec::Vec;
 
-/// Longest command line, bytes.
+use espbroker_admin::{FRAME_MAX, console};
+
+/// Longest command line, bytes. `admin` has a bound of its own: the longest frame.
 const LINE_MAX: usize = 64;
 
 /// Answer to `help`.
 pub(crate) const HELP: &str = "commands:\r\n  status   show the state of the device as status lines\r\n  restart  start the device again\r\n  help     show this\r\n";
 
 /// What a line asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     Status,
     Restart,
     Help,
+    /// A frame of the administration.
+    Admin(Vec<u8>),
     Unknown,
     TooLong,
 }
@@ -26,8 +30,13 @@ pub(crate) enum Request {
 #[derive(Debug, Default)]
 pub(crate) struct Console {
     line: Vec<u8>,
+    /// Behind the command `admin`: what the base64 of the line has given so far. The line holds the rest.
+    frame: Option<Vec<u8>>,
     too_long: bool,
 }
+
+/// Signs of base64 that are decoded at once: none of their bytes are left over.
+const GROUP: usize = 4;
 
 impl Console {
     /// Takes one byte; the last byte of a line gives what it asks for.
@@ -38,7 +47,19 @@ impl Console {
             } else {
                 self.too_long = true;
             }
+            if self.frame.is_some() && self.line.len() == LINE_MAX / GROUP * GROUP {
+                self.decode();
+            } else if self.frame.is_none() && self.line == console::COMMAND.as_bytes() {
+                self.frame = Some(Vec::new());
+                self.line.clear();
+            }
             return None;
+        }
+        if self.frame.is_some() {
+            self.decode();
+            let frame = self.frame.take().filter(|frame| !self.too_long && !frame.is_empty());
+            self.too_long = false;
+            return Some(frame.map_or(Request::Unknown, Request::Admin));
         }
         let request = match self.line.trim_ascii() {
             _ if self.too_long => Some(Request::TooLong),
@@ -51,6 +72,21 @@ impl Console {
         self.line.clear();
         self.too_long = false;
         request
+    }
+}
+
+impl Console {
+    /// Moves what the line holds to the frame. What is no base64, or too much of it, makes the line of no use.
+    fn decode(&mut self) {
+        let bytes = console::bytes(&self.line);
+        self.line.clear();
+        match (&mut self.frame, bytes) {
+            (Some(frame), Some(bytes)) if frame.len() + bytes.len() <= FRAME_MAX => {
+                frame.reserve_exact(bytes.len());
+                frame.extend_from_slice(&bytes);
+            }
+            _ => self.too_long = true,
+        }
     }
 }
 
@@ -74,7 +110,7 @@ mod tests {
             [Request::Status, Request::Restart, Request::Help, Request::Help]
         );
         assert_eq!(requests(b"\r\n\n\r  \r\nstat"), []);
-        assert_eq!(requests(b"STATUS\nreboot now\n\xFF\n"), [Request::Unknown; 3]);
+        assert_eq!(requests(b"STATUS\nreboot now\n\xFF\n"), vec![Request::Unknown; 3]);
     }
 
     #[test]
@@ -85,6 +121,30 @@ mod tests {
         let mut longest = vec![b' '; LINE_MAX - 6];
         longest.extend_from_slice(b"status\n");
         assert_eq!(requests(&longest), [Request::Status]);
+    }
+
+    #[test]
+    fn a_frame_comes_in_base64_on_a_line_of_its_own() {
+        for length in [1, 47, 48, 49, 500, FRAME_MAX] {
+            let frame = vec![0xA5; length];
+            let mut bytes = console::line(&frame).into_bytes();
+            bytes.extend_from_slice(b"\r\nstatus\n");
+            assert_eq!(requests(&bytes), [Request::Admin(frame), Request::Status], "{length}");
+        }
+        assert_eq!(requests(b"admin RUJ\nadmin RUI=\n").len(), 2);
+        assert_eq!(requests(b"admin \nadmin !!\nadmin\n"), vec![Request::Unknown; 3]);
+    }
+
+    #[test]
+    fn a_frame_that_is_too_long_is_one_error_and_takes_no_more_memory() {
+        let mut console = Console::default();
+        let bytes = [console::line(&vec![7; FRAME_MAX + 100]).into_bytes(), vec![b'A'; 9000]].concat();
+        for byte in bytes {
+            assert_eq!(console.push(byte), None);
+            assert!(console.frame.as_ref().is_none_or(|frame| frame.capacity() <= FRAME_MAX));
+        }
+        assert_eq!(console.push(b'\n'), Some(Request::Unknown));
+        assert_eq!(requests(b"help\n"), [Request::Help]);
     }
 
     proptest! {

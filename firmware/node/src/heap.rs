@@ -57,7 +57,12 @@ impl HeapGauge {
 
     /// The status line.
     pub(crate) fn status<A: Access>(&self, broker: &Broker<A>) -> Status {
-        let free = self.left(broker).unwrap_or(self.free);
+        let free = self.free(broker);
         Status::Heap { free, lowest: self.lowest.min(free) }
+    }
+
+    /// Bytes that are left.
+    pub(crate) fn free<A: Access>(&self, broker: &Broker<A>) -> u32 {
+        self.left(broker).unwrap_or(self.free)
     }
 }

@@ -157,6 +157,8 @@ pub enum Input<'a> {
 pub enum Output {
     /// Write to the serial port.
     Console(String),
+    /// Write to the serial port what is not text: packets of Improv.
+    ConsoleBytes(Vec<u8>),
     /// Tell the radio.
     Radio(RadioCommand),
     /// Open a TCP port; answered by [`Input::Listening`] or [`Input::ListenFailed`].

@@ -21,20 +21,24 @@
 //! ```
 //!
 //! Each arrow is a status line ([`status`]). `measure` calculates the digest, `node` runs the sequence up to the
-//! config and `online` what follows: [`wifi`] joins, `access_point` falls back, `server` listens and holds the broker, `plug` switches
-//! relays, [`discovery`] lets the device be found.
+//! config and `online` what follows: [`wifi`] joins, `access_point` falls back, `server` listens and holds the broker,
+//! `plug` switches relays, [`discovery`] lets the device be found.
+//! Whoever has the admin key changes the config while all this runs: `admin` takes the frames, `node::change` answers
+//! them, and `trial` keeps or takes back what was changed. `improv` sets the Wi-Fi over the serial port in the same way.
 //! Losing the network goes back to the join; the broker and its retained messages stay.
 //!
-//! Left out so far: cluster, and changing the config over the network.
+//! Left out so far: cluster.
 #![no_std]
 
 extern crate alloc;
 
 mod access;
 pub mod access_point;
+mod admin;
 mod console;
 pub mod discovery;
 mod heap;
+mod improv;
 pub mod interface;
 mod keeper;
 pub mod listeners;
@@ -48,6 +52,7 @@ pub mod status;
 mod store;
 #[cfg(test)]
 mod test_flash;
+mod trial;
 pub mod wifi;
 
 pub use interface::{

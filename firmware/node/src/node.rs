@@ -5,19 +5,25 @@ use alloc::{boxed::Box, collections::VecDeque, format, string::String, vec::Vec}
 use embedded_storage::nor_flash::NorFlash;
 use espbroker_config::{
     model::Config,
-    slots::{self, Absence, Loaded, Slot},
+    slots::{self, Absence, Loaded},
 };
 use espbroker_plug::Pins;
 
 use crate::{
     Instant,
+    admin::Admin,
     console::{Console, HELP, Request},
+    improv::{Improv, Taken},
     interface::{BootInfo, Input, Output},
     keeper::Keeper,
     measure::Measurement,
     online::{Online, say},
-    status::{ConfigChoice, Mode, NoConfig, SlotName, Status},
+    status::{ConfigChoice, Mode, NoConfig, Status},
+    trial::Trials,
 };
+
+mod change;
+mod provision;
 
 /// The whole device above its hardware.
 ///
@@ -30,6 +36,9 @@ pub struct Node<F> {
     /// Status of what the stages before this one have found.
     found: Vec<Status>,
     console: Console,
+    improv: Improv,
+    /// The config on trial came by Improv.
+    is_improved: bool,
     outputs: VecDeque<Output>,
     /// Lines of the status that were put out, while it is asked for.
     listed: Option<usize>,
@@ -37,6 +46,10 @@ pub struct Node<F> {
     keeper: Option<Keeper>,
     /// Outputs that have kept their level over the restart.
     kept: Pins,
+    admin: Admin,
+    trials: Trials,
+    /// When the device starts again, after what it has to say has gone.
+    restart_at: Option<Instant>,
 }
 
 enum Stage {
@@ -57,16 +70,21 @@ impl<F: NorFlash> Node<F> {
             stage: Stage::Measure(Measurement::start()),
             found: Vec::new(),
             console: Console::default(),
+            improv: Improv::default(),
+            is_improved: false,
             outputs: VecDeque::new(),
             listed: None,
             keeper: None,
             kept: Pins::default(),
+            admin: Admin::new(info.seed),
+            trials: Trials::default(),
+            restart_at: None,
         };
         // Ends whatever the boot ROM has left on the line at its own baud rate.
         node.print("\r\n");
         let version = String::from(env!("CARGO_PKG_VERSION"));
         let boot = Status::Boot { version, target: info.target, reset: info.reset, mac: info.mac };
-        say(&mut node.outputs, &boot);
+        node.note(boot);
         node
     }
 
@@ -74,10 +92,20 @@ impl<F: NorFlash> Node<F> {
     pub fn handle(&mut self, input: Input<'_>, now: Instant) {
         match (&mut self.stage, input) {
             (_, Input::Console(bytes)) => {
-                for request in bytes.iter().filter_map(|&byte| self.console.push(byte)).collect::<Vec<_>>() {
-                    self.answer(request, now);
-                    if request == Request::Restart {
-                        break;
+                for &byte in bytes {
+                    match self.improv.push(byte, now) {
+                        Taken::Held => {}
+                        Taken::Packet(command) => self.improve(command, now),
+                        Taken::Console(before) => {
+                            for &byte in before.iter().chain(&[byte]) {
+                                let Some(request) = self.console.push(byte) else { continue };
+                                let is_last = request == Request::Restart;
+                                self.answer(request, now);
+                                if is_last {
+                                    return;
+                                }
+                            }
+                        }
                     }
                 }
             }
@@ -88,7 +116,7 @@ impl<F: NorFlash> Node<F> {
                 }
             }
             (Stage::Load, Input::Tick) => {
-                let config = self.load();
+                let config = self.load(now);
                 let mut online = Online::start(&config, &self.info, now, &mut self.outputs);
                 match Keeper::open(&mut self.flash, &mut online.server.broker) {
                     Ok(keeper) => self.keeper = Some(keeper),
@@ -101,6 +129,11 @@ impl<F: NorFlash> Node<F> {
                 self.handle(Input::Tick, now);
             }
             (Stage::Run(online), input) => {
+                if let Some(frame) = self.admin.handle(&input, online, &self.info, now, &mut self.outputs) {
+                    let reply = self.administer(frame, now);
+                    self.admin.reply(reply, now, &mut self.outputs);
+                    return self.follow_trial(now);
+                }
                 online.handle(input, now, &mut self.outputs);
                 if let Some(keeper) = &mut self.keeper {
                     keeper.tick(&mut self.flash, &mut online.server.broker, now);
@@ -112,8 +145,9 @@ impl<F: NorFlash> Node<F> {
             }
             (Stage::Measure(_) | Stage::Load, Input::Pin { gpio, level }) => self.kept.note(gpio, level),
             // Nothing was asked of the radio or the network yet.
-            (Stage::Measure(_) | Stage::Load, _) => {}
+            (Stage::Measure(_) | Stage::Load, _) => return,
         }
+        self.follow_trial(now);
     }
 
     /// What to do next; `None` until something else is handled.
@@ -135,15 +169,18 @@ impl<F: NorFlash> Node<F> {
     /// The next line of the status, if it was asked for; one by one, as all of them take some kilobytes.
     fn list(&mut self) -> Option<Output> {
         let listed = self.listed?;
-        let mut line = self.found.get(listed).map(Status::to_line);
+        let mut line = None;
+        let mut place = 0;
+        let mut tell = |status: &Status| {
+            if place == listed {
+                line = Some(status.to_line());
+            }
+            place += 1;
+        };
+        self.found.iter().for_each(&mut tell);
+        self.trials.statuses().for_each(|status| tell(&status));
         if let Stage::Run(online) = &self.stage {
-            let mut place = self.found.len();
-            online.statuses(|status| {
-                if place == listed {
-                    line = Some(status.to_line());
-                }
-                place += 1;
-            });
+            online.statuses(|status| tell(&status));
         }
         self.listed = line.is_some().then_some(listed + 1);
         line.map(Output::Console)
@@ -156,7 +193,8 @@ impl<F: NorFlash> Node<F> {
             Stage::Measure(_) | Stage::Load => Some(Instant::ZERO),
             Stage::Run(online) => {
                 let keeper = self.keeper.as_ref().and_then(Keeper::poll_at);
-                online.poll_at().into_iter().chain(keeper).min()
+                let others = [keeper, self.admin.poll_at(), self.trials.poll_at(), self.restart_at];
+                online.poll_at().into_iter().chain(others.into_iter().flatten()).min()
             }
         }
     }
@@ -177,29 +215,30 @@ impl<F: NorFlash> Node<F> {
     }
 
     /// Loads the config; what is wrong with it is said on the console and replaced by defaults that let nobody in.
-    fn load(&mut self) -> Config {
-        let reason = match slots::load(&mut self.flash) {
-            Ok(Loaded::Config { slot, record }) => match record.config.validate() {
-                Ok(()) => {
-                    let slot = match slot {
-                        Slot::A => SlotName::A,
-                        Slot::B => SlotName::B,
-                    };
-                    let (sequence, crc) = (record.sequence, record.crc);
-                    self.note(Status::Config(ConfigChoice::Loaded { slot, sequence, crc }));
-                    return record.config;
-                }
-                Err(invalid) => {
-                    // What is shown of a field may hold anything, also line ends.
-                    let text = format!("{invalid}");
-                    self.print(&format!("config: {}\r\n", text.as_bytes().escape_ascii()));
-                    NoConfig::Invalid
-                }
-            },
-            Ok(Loaded::Nothing(Absence::Blank)) => NoConfig::Blank,
-            Ok(Loaded::Nothing(Absence::Damaged(_))) => NoConfig::Damaged,
-            Ok(Loaded::Nothing(Absence::Newer { .. })) => NoConfig::Newer,
-            Err(_) => NoConfig::Unreadable,
+    fn load(&mut self, now: Instant) -> Config {
+        self.trials.read(&mut self.flash);
+        let reason = loop {
+            match slots::load(&mut self.flash) {
+                Ok(Loaded::Config { slot, record }) => match record.config.validate() {
+                    Ok(()) => {
+                        self.trials.run_on(&mut self.flash, slot, &record, now);
+                        self.trials.statuses().for_each(|status| say(&mut self.outputs, &status));
+                        return record.config;
+                    }
+                    Err(invalid) => {
+                        // What is shown of a field may hold anything, also line ends.
+                        let text = format!("{invalid}");
+                        self.print(&format!("config: {}\r\n", text.as_bytes().escape_ascii()));
+                        if !self.trials.give_up(&mut self.flash, slot, &record) {
+                            break NoConfig::Invalid;
+                        }
+                    }
+                },
+                Ok(Loaded::Nothing(Absence::Blank)) => break NoConfig::Blank,
+                Ok(Loaded::Nothing(Absence::Damaged(_))) => break NoConfig::Damaged,
+                Ok(Loaded::Nothing(Absence::Newer { .. })) => break NoConfig::Newer,
+                Err(_) => break NoConfig::Unreadable,
+            }
         };
         self.note(Status::Config(ConfigChoice::None { reason }));
         Config::new("espbroker")
@@ -212,13 +251,8 @@ impl<F: NorFlash> Node<F> {
         }
         match request {
             Request::Status => self.listed = Some(0),
-            Request::Restart => {
-                if let Stage::Run(online) = &mut self.stage {
-                    online.leave(now, &mut self.outputs);
-                }
-                self.finish();
-                self.outputs.push_back(Output::Restart);
-            }
+            Request::Restart => self.restart(now),
+            Request::Admin(frame) => self.administer_console(frame, now),
             Request::Help => self.print(HELP),
             Request::Unknown => self.print("unknown command, try help\r\n"),
             Request::TooLong => self.print("line too long, try help\r\n"),

@@ -4,6 +4,7 @@
 //! station, the server follows both, and `ready` is said when all that the config asks for is true.
 
 use alloc::{collections::VecDeque, vec::Vec};
+use core::net::IpAddr;
 
 use espbroker_broker::Input as BrokerInput;
 use espbroker_config::model::{Config, Wifi};
@@ -17,7 +18,7 @@ use crate::{
     interface::{BootInfo, Input, Output, RadioCommand},
     plug::{PlugRole, Wish},
     server::Server,
-    status::{AddressSource, Mode, Service, Status},
+    status::{AddressSource, Mode, Service, Status, WifiState},
     wifi::{Station, StationOutput},
 };
 
@@ -141,6 +142,39 @@ impl Online {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// Joins another network, or the first one.
+    pub(crate) fn join(&mut self, wifi: Wifi, now: Instant, outputs: &mut VecDeque<Output>) {
+        if self.station.take().is_some() {
+            outputs.push_back(Output::Radio(RadioCommand::Leave));
+            self.server.disconnect(Mode::Station, now, outputs);
+        }
+        self.address_source = address_source(Some(&wifi));
+        let mut steps = Vec::new();
+        self.station = Some(Station::start(wifi, now, &mut steps));
+        self.follow_station(steps, now, outputs);
+        self.settle(now, outputs);
+    }
+
+    /// The station's address, while it can be reached.
+    pub(crate) fn station_address(&self) -> Option<IpAddr> {
+        self.station.as_ref().and_then(Station::address)
+    }
+
+    /// Address and port of the broker in the station's network.
+    pub(crate) fn url(&self) -> Option<(IpAddr, u16)> {
+        Some((self.station_address()?, self.server.port(Service::Mqtt)?))
+    }
+
+    /// Why the network that is to be joined is not there; `None` when it is, or there is none.
+    pub(crate) fn not_joined(&self) -> Option<&WifiState> {
+        self.station.as_ref().filter(|station| station.address().is_none()).map(Station::last_report)
+    }
+
+    /// Bytes of heap that are left.
+    pub(crate) fn free(&self) -> u32 {
+        self.heap.free(&self.server.broker)
     }
 
     /// Tells the whole state, in the order in which it came about.

@@ -29,6 +29,8 @@ pub(crate) struct Server {
     pub(crate) broker: Broker<Users>,
     listeners: Listeners,
     connections: BTreeMap<ConnectionId, Mode>,
+    /// Those on the MQTT port that have sent nothing yet.
+    silent: Vec<ConnectionId>,
     /// Settings of bridges that wait for the station's first address.
     waiting_bridges: Option<Vec<BridgeSettings>>,
     /// Names of the bridges by their numbers.
@@ -45,6 +47,7 @@ impl Server {
             broker: Broker::new(broker_settings(&config.broker, info), Users::new(&config.broker)),
             listeners: Listeners::new(&config.broker),
             connections: BTreeMap::new(),
+            silent: Vec::new(),
             waiting_bridges: Some(bridge_settings(config)),
             bridge_names: bridge_names(config),
             has_station: false,
@@ -133,7 +136,10 @@ impl Server {
         self.connections.insert(connection, mode);
         let transport = match service {
             Service::WebSocket => Transport::WebSocket,
-            Service::Mqtt => Transport::Tcp,
+            Service::Mqtt => {
+                self.silent.push(connection);
+                Transport::Tcp
+            }
         };
         self.tell(BrokerInput::Accepted { connection, transport }, now, outputs);
     }
@@ -150,8 +156,32 @@ impl Server {
         self.tell(BrokerInput::Opened { bridge, connection }, now, outputs);
     }
 
+    /// Whether the first byte on a connection to the MQTT port is among `bytes`, which have just come, and is this one.
+    pub(crate) fn begins_with(&mut self, first: u8, connection: ConnectionId, bytes: &[u8]) -> bool {
+        let Some(index) = self.silent.iter().position(|silent| *silent == connection) else { return false };
+        self.silent.swap_remove(index);
+        bytes.first() == Some(&first)
+    }
+
+    /// Takes a connection away from the broker; it still ends with its network.
+    pub(crate) fn release(&mut self, connection: ConnectionId, now: Instant, outputs: &mut VecDeque<Output>) {
+        self.tell(BrokerInput::Closed { connection }, now, outputs);
+    }
+
+    /// Whether the connection is there.
+    pub(crate) fn has(&self, connection: ConnectionId) -> bool {
+        self.connections.contains_key(&connection)
+    }
+
+    /// Ends a connection that the broker does not have.
+    pub(crate) fn end(&mut self, connection: ConnectionId, outputs: &mut VecDeque<Output>) {
+        if self.connections.remove(&connection).is_some() {
+            outputs.push_back(Output::Close { connection });
+        }
+    }
+
     pub(crate) fn closed(&mut self, connection: ConnectionId, now: Instant, outputs: &mut VecDeque<Output>) {
-        self.connections.remove(&connection);
+        self.forget(connection);
         self.tell(BrokerInput::Closed { connection }, now, outputs);
     }
 
@@ -204,7 +234,7 @@ impl Server {
                     Output::Send { connection, bytes }
                 }
                 BrokerOutput::Close { connection, reason: _ } => {
-                    self.connections.remove(&connection);
+                    self.forget(connection);
                     Output::Close { connection }
                 }
                 BrokerOutput::Open { bridge, host, port } if self.has_station => {
@@ -232,12 +262,17 @@ impl Server {
         let gone: Vec<_> = self.connections.iter().filter_map(through).collect();
         // All are forgotten before the first will is published: nobody among them can receive it.
         for &connection in &gone {
-            self.connections.remove(&connection);
+            self.forget(connection);
             outputs.push_back(Output::Close { connection });
         }
         for connection in gone {
             self.tell(BrokerInput::Closed { connection }, now, outputs);
         }
+    }
+
+    fn forget(&mut self, connection: ConnectionId) {
+        self.connections.remove(&connection);
+        self.silent.retain(|silent| *silent != connection);
     }
 
     pub(crate) fn poll_at(&self) -> Option<Instant> {

@@ -37,6 +37,8 @@ enum Task {
     /// Measure what the broker costs
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Check the device on the board that QEMU emulates: clients, packet scripts, lack of memory, power cuts
+    Board(emulated::checks::Arguments),
     /// Use the virtual device and the broker with programs that this project did not write
     Clients {
         /// Only these
@@ -62,6 +64,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = lx106::as_linker().unwrap_or_else(|| match Arguments::parse().task {
         Task::Bench(bench) => bench::run(&bench),
+        Task::Board(arguments) => emulated::checks::run(&arguments),
         Task::Clients { parts } => clients::run(&parts),
         Task::Emulate(arguments) => emulated::run(&arguments),
         Task::Fuzz { seconds } => fuzz::run(seconds),

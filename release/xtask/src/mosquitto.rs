@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     process::{self, Failure, Tally, scratch},
-    stage::Served,
+    stage::{Login, Served},
     watched::Watched,
 };
 
@@ -58,5 +58,6 @@ fn set_up(program: &Path) -> Result<Served, Failure> {
     };
     let port = broker.get("port").and_then(Value::as_u64).ok_or("the report has no broker.port")?;
     let password = fs::read_to_string(text("password_file")?)?.trim_end().to_owned();
-    Ok(Served { port: u16::try_from(port)?, user: text("user")?.to_owned(), password, watched })
+    let login = Login { port: u16::try_from(port)?, user: text("user")?.to_owned(), password };
+    Ok(Served { login, watched })
 }

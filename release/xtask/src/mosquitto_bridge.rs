@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::{
     process::{Failure, Tally},
-    stage::{Served, Stage, USER},
+    stage::{Login, Stage, USER},
 };
 
 /// # Errors
@@ -42,7 +42,7 @@ const PREFIXED: &str = r#"{ pattern = "shared/#", direction = "both", qos = 2, r
 const ALL: &str = "{ pattern = \"#\", direction = \"both\", qos = 1 }";
 
 /// The settings of mosquitto's bridge.
-fn from(port: u16) -> String {
+pub(crate) fn from(port: u16) -> String {
     format!(
         "connection ours\naddress 127.0.0.1:{port}\ntopic # both 1\nremote_username {USER}\nremote_password secret\n\
          remote_clientid mosquitto.ours\nrestart_timeout 1\nbridge_protocol_version mqttv311\n"
@@ -51,7 +51,11 @@ fn from(port: u16) -> String {
 
 /// Publishes on each side at every QoS, and looks that both see each message once. `there` is for topics on the other
 /// side.
-fn exchange(here: &Served, there: &Served, prefix: &str) -> Result<(), Failure> {
+///
+/// # Errors
+///
+/// When a message is missing or there twice.
+pub(crate) fn exchange(here: &Login, there: &Login, prefix: &str) -> Result<(), Failure> {
     let mut watchers = [
         here.subscribe("shared/#", &["-q", "2"])?,
         there.subscribe(&format!("{prefix}shared/#"), &["-q", "2"])?,

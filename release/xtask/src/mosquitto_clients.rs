@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::{
     process::{self, Failure, Tally},
-    stage::{Served, Stage, same},
+    stage::{Login, Stage, same},
     watched::Watched,
 };
 
@@ -14,8 +14,15 @@ use crate::{
 pub(crate) fn run(program: &Path, tally: &mut Tally) -> Result<(), Failure> {
     let stage = Stage::new(program)?;
     let broker = stage.ours("home", Stage::port()?, "", &[])?;
-    let mut check = |name: &str, check: fn(&Served) -> Result<(), Failure>| {
-        tally.check(&format!("mosquitto: {name}"), || check(&broker));
+    with(&broker, "mosquitto", tally);
+    tally.check("mosquitto: retained messages are there after kill -9", || outlives_kill(&stage));
+    Ok(())
+}
+
+/// What goes with a broker that others have started: with the users of [`Stage::ours`], and with `$SYS` each second.
+pub(crate) fn with(broker: &Login, whose: &str, tally: &mut Tally) {
+    let mut check = |name: &str, check: fn(&Login) -> Result<(), Failure>| {
+        tally.check(&format!("{whose}: {name}"), || check(broker));
     };
     check("every QoS arrives as granted, of a few bytes and of 3,900", every_qos);
     check("a retained message is kept, replaced and cleared", retained);
@@ -24,11 +31,9 @@ pub(crate) fn run(program: &Path, tally: &mut Tally) -> Result<(), Failure> {
     check("a user with permissions is refused, ignored and served", permissions);
     check("$SYS tells of the broker", system);
     check("MQTT 3.1 is spoken as well", old_protocol);
-    tally.check("mosquitto: retained messages are there after kill -9", || outlives_kill(&stage));
-    Ok(())
 }
 
-fn every_qos(broker: &Served) -> Result<(), Failure> {
+fn every_qos(broker: &Login) -> Result<(), Failure> {
     let long = "x".repeat(3_900);
     for granted in ["0", "1", "2"] {
         let mut subscriber = broker.subscribe("qos/#", &["-q", granted])?;
@@ -48,7 +53,7 @@ fn every_qos(broker: &Served) -> Result<(), Failure> {
     Ok(())
 }
 
-fn retained(broker: &Served) -> Result<(), Failure> {
+fn retained(broker: &Login) -> Result<(), Failure> {
     let mut watcher = broker.subscribe("kept/#", &["-q", "1"])?;
     for message in ["1", "2"] {
         broker.publish("kept/t", message, &["-q", "1", "-r"])?;
@@ -67,7 +72,7 @@ fn retained(broker: &Served) -> Result<(), Failure> {
     later.expect(&["kept/other live"])
 }
 
-fn session(broker: &Served) -> Result<(), Failure> {
+fn session(broker: &Login) -> Result<(), Failure> {
     let away = ["-c", "-i", "away", "-q", "1"];
     // Leaves as soon as the subscription stands.
     broker.subscribe("away/#", &[&away[..], &["-E"]].concat())?.0.end()?;
@@ -81,7 +86,7 @@ fn session(broker: &Served) -> Result<(), Failure> {
     broker.subscribe("away/#", &["-i", "away", "-E"])?.0.end().map(drop)
 }
 
-fn will(broker: &Served) -> Result<(), Failure> {
+fn will(broker: &Login) -> Result<(), Failure> {
     let mut watcher = broker.subscribe("wills/#", &["-q", "1"])?;
     let with_will = |name: &str, more: &[&str]| {
         let will = ["--will-topic", "wills/t", "--will-payload", name, "--will-qos", "1"];
@@ -92,7 +97,7 @@ fn will(broker: &Served) -> Result<(), Failure> {
     watcher.expect(&["wills/t was killed"])
 }
 
-fn permissions(broker: &Served) -> Result<(), Failure> {
+fn permissions(broker: &Login) -> Result<(), Failure> {
     let mut home = broker.subscribe("#", &["-q", "1"])?;
     let arguments = ["-d", "-v", "-t", "open/#", "-t", "closed/#", "-q", "1"];
     let mut guest = Watched::start(&mut broker.command_as("guest", "mosquitto_sub", &arguments))?;
@@ -109,7 +114,7 @@ fn permissions(broker: &Served) -> Result<(), Failure> {
     same(&first, "open/t home")
 }
 
-fn system(broker: &Served) -> Result<(), Failure> {
+fn system(broker: &Login) -> Result<(), Failure> {
     let mut client = broker.subscribe("$SYS/#", &[])?;
     for topic in ["uptime", "clients/connected", "messages/received", "version", "heap/free"] {
         client.0.line(topic, |line| line.starts_with(&format!("$SYS/broker/{topic} ")))?;
@@ -118,7 +123,7 @@ fn system(broker: &Served) -> Result<(), Failure> {
     client.0.line("the next round", |line| line.starts_with("$SYS/broker/uptime ")).map(drop)
 }
 
-fn old_protocol(broker: &Served) -> Result<(), Failure> {
+fn old_protocol(broker: &Login) -> Result<(), Failure> {
     let mut subscriber = broker.subscribe("old/#", &["-V", "mqttv31", "-q", "2"])?;
     broker.publish("old/t", "hello", &["-V", "mqttv31", "-q", "2"])?;
     subscriber.expect(&["old/t hello"])

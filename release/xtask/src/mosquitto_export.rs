@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     process::{self, Failure, Tally},
-    stage::{Served, Stage, USER},
+    stage::{Login, Served, Stage, USER},
     watched::Watched,
 };
 
@@ -135,8 +135,7 @@ fn permissions(stage: &Stage<'_>, program: &Path) -> Result<(), Failure> {
     let anonymous = ["-h", "127.0.0.1", "-p", &port, "-t", "public/a", "-m", "x", "-q", "1"];
     process::run(Command::new("mosquitto_pub").args(anonymous))?;
 
-    let mut ann = Served::new(mosquitto.port, Watched::start(&mut Command::new("true"))?);
-    ann.user = "ann".to_owned();
+    let ann = Login { user: "ann".to_owned(), ..Login::new(mosquitto.port) };
     let mut hers = ann.subscribe("#", &["-q", "1"])?;
     for topic in
         ["house/b", "house/safe", "living room/ann/y", "weather/now", "weather/a/b", "b", "weather/last"]

@@ -77,13 +77,19 @@ pub(crate) struct Tally {
 impl Tally {
     /// Runs one check.
     pub(crate) fn check(&mut self, name: &str, check: impl FnOnce() -> Result<(), Failure>) {
+        self.check_told(name, || check().map(|()| String::new()));
+    }
+
+    /// Runs one check that has something to tell when it passed.
+    pub(crate) fn check_told(&mut self, name: &str, check: impl FnOnce() -> Result<String, Failure>) {
         let begun = Instant::now();
         let result = check();
         let seconds = begun.elapsed().as_secs_f64();
         match result {
-            Ok(()) => {
+            Ok(told) => {
                 self.passed += 1;
-                println!("ok     {seconds:>6.1} s  {name}");
+                let colon = if told.is_empty() { "" } else { ": " };
+                println!("ok     {seconds:>6.1} s  {name}{colon}{told}");
             }
             Err(failure) => {
                 self.failed += 1;

@@ -163,16 +163,21 @@ fn will(port: u16) -> Outcome {
 ///
 /// When the broker does not start.
 pub(crate) fn run(program: &Path, tally: &mut Tally) -> Result<(), Failure> {
-    let checks: [(&str, Check); 3] = [
-        ("rumqttc: every QoS arrives as granted, up to 3,900 bytes", every_qos),
-        ("rumqttc: what waits for a persistent session comes, in order", session),
-        ("rumqttc: a will is sent when the client is gone", will),
-    ];
     let stage = Stage::new(program)?;
     let port = Stage::port()?;
     let _broker = stage.ours("home", port, "", &[])?;
-    for (name, check) in checks {
-        tally.check(name, || check(port));
-    }
+    with(port, "", tally);
     Ok(())
+}
+
+/// With a broker that others have started; `whose` goes before the names of the checks.
+pub(crate) fn with(port: u16, whose: &str, tally: &mut Tally) {
+    let checks: [(&str, Check); 3] = [
+        ("every QoS arrives as granted, up to 3,900 bytes", every_qos),
+        ("what waits for a persistent session comes, in order", session),
+        ("a will is sent when the client is gone", will),
+    ];
+    for (name, check) in checks {
+        tally.check(&format!("{whose}rumqttc: {name}"), || check(port));
+    }
 }

@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::{Ipv4Addr, TcpListener},
+    ops::Deref,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -24,10 +25,15 @@ pub(crate) struct Stage<'a> {
     folder: TempDir,
 }
 
-/// A broker of ours or of others.
+/// A broker of ours or of others that runs here.
 pub(crate) struct Served {
-    pub(crate) port: u16,
+    pub(crate) login: Login,
     pub(crate) watched: Watched,
+}
+
+/// Where a broker is reached, and as whom.
+pub(crate) struct Login {
+    pub(crate) port: u16,
     pub(crate) user: String,
     pub(crate) password: String,
 }
@@ -145,7 +151,7 @@ impl<'a> Stage<'a> {
 
 impl Served {
     pub(crate) fn new(port: u16, watched: Watched) -> Self {
-        Self { port, watched, user: USER.to_owned(), password: "secret".to_owned() }
+        Self { login: Login::new(port), watched }
     }
 
     /// Waits for news of a bridge.
@@ -155,6 +161,21 @@ impl Served {
     /// When there are none.
     pub(crate) fn bridge(&mut self, wanted: &str) -> Result<String, Failure> {
         self.watched.line(wanted, |line| event(line) == wanted)
+    }
+}
+
+impl Deref for Served {
+    type Target = Login;
+
+    fn deref(&self) -> &Login {
+        &self.login
+    }
+}
+
+impl Login {
+    /// As [`USER`].
+    pub(crate) fn new(port: u16) -> Self {
+        Self { port, user: USER.to_owned(), password: "secret".to_owned() }
     }
 
     /// `mosquitto_pub` or `mosquitto_sub`.

@@ -104,6 +104,16 @@ impl Watched {
         }
     }
 
+    /// Everything that the program has said, if it has ended.
+    pub(crate) fn last_words(&mut self) -> Option<String> {
+        let ended = matches!(self.child.try_wait(), Ok(Some(_)) | Err(_));
+        // The last lines may still be on their way; their end is the end of the channel.
+        ended.then(|| {
+            self.seen.extend(self.lines.iter());
+            self.seen.join("\n")
+        })
+    }
+
     /// Prints every line until the program ends.
     pub(crate) fn follow(&mut self) {
         while let Ok(line) = self.lines.recv() {

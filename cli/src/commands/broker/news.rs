@@ -96,7 +96,9 @@ impl News {
             | Status::Wifi(_)
             | Status::Address { .. }
             | Status::AccessPoint(_)
-            | Status::Relay { .. } => return None,
+            | Status::Relay { .. }
+            | Status::Trial(_)
+            | Status::Admin { .. } => return None,
         })
     }
 

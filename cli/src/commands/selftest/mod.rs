@@ -17,7 +17,7 @@ use report::{Finding, Outcome, Report};
 
 use super::{Context, refuse_existing, save_private};
 use crate::{
-    arguments::SelftestArguments,
+    arguments::{Execution, SelftestArguments},
     device::{Device, describe, identify},
     failure::Failure,
     narrator::Narrator,
@@ -68,7 +68,13 @@ pub(crate) fn run(given: &SelftestArguments, context: &Context) -> Result<(), Fa
         refuse_existing(path)?;
     }
     let device = if given.simulate {
-        Device::Simulated(simulation::start(&given.simulation, None, None, Access::InProcess)?)
+        Device::Simulated(simulation::start(
+            &given.simulation,
+            Execution::Lx106,
+            None,
+            None,
+            Access::InProcess,
+        )?)
     } else {
         Device::find(&given.device, context.screen)?
     };

@@ -12,11 +12,12 @@ use espbroker_lx106::{Bus as _, Width};
 use crate::boot::{Cause, FLASH_STRAP, Strap};
 use crate::fault::Faults;
 use crate::line::Line;
-use crate::machine::dport::Dport;
+use crate::machine::dport::{CACHE_SIZE, Dport};
 use crate::machine::gpio::Gpio;
 use crate::machine::memory::Memory;
+use crate::machine::paravirtual::Paravirtual;
 use crate::machine::registers::{
-    GPIO, MICROSECONDS, Plain, RANDOM, RTC, RTC_MEMORY, SPI0, SPI1, SYSTEM_REGISTERS, TIMERS,
+    GPIO, MICROSECONDS, PARAVIRTUAL, Plain, RANDOM, RTC, RTC_MEMORY, SPI0, SPI1, SYSTEM_REGISTERS, TIMERS,
     UART_INTERRUPTS, UART0, UART1, WATCHDOG,
 };
 use crate::machine::rtc::Rtc;
@@ -25,6 +26,7 @@ use crate::machine::time::{self, Ticks, Timebase};
 use crate::machine::timers::{Timer, Timers};
 use crate::machine::uart::{FIFO_LENGTH, RX_FULL, Uart};
 use crate::machine::watchdog::{Bite, Watchdog};
+use crate::machine::window::Window;
 use crate::nor::Nor;
 use crate::random::Random;
 use crate::timing::Pace;
@@ -46,13 +48,17 @@ impl SharedNor {
     }
 }
 
-/// Interrupt numbers of the CPU.
+/// Interrupt numbers of the CPU. That of the radio is the paravirtual device's, which is in its place.
+const INTERRUPT_RADIO: u32 = 1 << 0;
 const INTERRUPT_GPIO: u32 = 1 << 4;
 const INTERRUPT_UART: u32 = 1 << 5;
 const INTERRUPT_WATCHDOG: u32 = 1 << 8;
 const INTERRUPT_FRC1: u32 = 1 << 9;
 const INTERRUPT_FRC2: u32 = 1 << 10;
 const INTERRUPT_NMI: u32 = 1 << 14;
+
+/// The paravirtual device's registers.
+const PARAVIRTUAL_REGISTERS: u32 = PARAVIRTUAL.start;
 
 /// Everything around the CPU.
 #[derive(Debug)]
@@ -77,6 +83,8 @@ pub(crate) struct Board {
     pub(crate) gpio: Gpio,
     /// System registers and eFuses.
     pub(crate) dport: Dport,
+    /// In place of radio and network stack.
+    pub(crate) paravirtual: Paravirtual,
     /// The flash chip on SPI0's pins.
     pub(crate) nor: SharedNor,
     /// From cycles to chip time.
@@ -87,6 +95,8 @@ pub(crate) struct Board {
     pub(crate) reset: Option<Cause>,
     /// The decoded code may be out of date.
     code_changed: bool,
+    /// The flash as the cache shows it.
+    pub(super) window: Window,
     random: Random,
     others: Plain,
     /// Something happened since the last settling.
@@ -111,11 +121,13 @@ impl Board {
             rtc: Rtc::default(),
             gpio: Gpio::default(),
             dport: Dport::new(mac),
+            paravirtual: Paravirtual::default(),
             nor,
             time: Timebase::default(),
             trace: Vec::new(),
             reset: None,
             code_changed: false,
+            window: Window::default(),
             random: Random::new(seed),
             others: Plain::default(),
             touched: true,
@@ -161,6 +173,8 @@ impl Board {
         self.rtc.restart(cause);
         self.gpio.restart(strap as u8, FLASH_STRAP);
         self.dport.restart();
+        self.paravirtual.reset();
+        self.window = Window::default();
         self.others = Plain::default();
         self.time = Timebase::default();
         self.reset = None;
@@ -233,6 +247,7 @@ impl Board {
             RTC => self.rtc.read(offset, tick),
             WATCHDOG => self.watchdog.read(offset),
             SYSTEM_REGISTERS => self.dport.read(offset),
+            PARAVIRTUAL_REGISTERS => self.paravirtual.read(offset, now),
             _ => match address {
                 UART_INTERRUPTS => {
                     u32::from(self.uart[0].interrupts()) | u32::from(self.uart[1].interrupts()) << 2
@@ -267,7 +282,13 @@ impl Board {
                 }
             }
             WATCHDOG => self.watchdog.write(offset, value, tick),
-            SYSTEM_REGISTERS => self.code_changed |= self.dport.write(offset, value),
+            SYSTEM_REGISTERS => {
+                if self.dport.write(offset, value) {
+                    let other = self.window.show(self.dport.flash_address(0), self.nor.lock().operations());
+                    self.code_changed |= other || offset == CACHE_SIZE;
+                }
+            }
+            PARAVIRTUAL_REGISTERS => self.paravirtual.write(offset, value, &mut self.memory, now),
             _ if RTC_MEMORY.contains(&address) => {
                 if let Some(word) = self.rtc.memory(address - RTC_MEMORY.start) {
                     *word = value;
@@ -315,7 +336,11 @@ impl Board {
             Some(Bite::Reset) => self.reset = Some(Cause::Watchdog),
             Some(Bite::Interrupt) | None => {}
         }
+        self.paravirtual.look(now);
         self.levels = 0;
+        if self.paravirtual.interrupts(now) {
+            self.levels |= INTERRUPT_RADIO;
+        }
         if self.uart.iter().any(Uart::interrupts) {
             self.levels |= INTERRUPT_UART;
         }
@@ -333,6 +358,7 @@ impl Board {
             self.timers.next_event(),
             self.watchdog.next_event(),
             spi,
+            self.paravirtual.next_event(now).map(time::ticks_until),
         ];
         self.due = events.into_iter().flatten().min().map_or(u64::MAX, |tick| self.time.cycle(tick));
     }

@@ -3,15 +3,13 @@
 //! Data RAM takes every width, instruction RAM, ROM and the flash window aligned words only. What no data sheet tells is
 //! marked: narrow accesses to registers, holes in the map, fetching from data RAM.
 
-use std::time::Duration;
-
 use espbroker_lx106::{Bus, Fault, Poll, Width};
 
 use crate::machine::Board;
 use crate::machine::memory::{FLASH_WINDOW, IRAM, ROM};
 use crate::machine::registers::{
-    GPIO, PERIPHERALS, RTC_MEMORY, SPI0, SPI1, SYSTEM, SYSTEM_REGISTERS, UART_INTERRUPTS, UART0, UART1,
-    WATCHDOG,
+    GPIO, PARAVIRTUAL, PERIPHERALS, RTC_MEMORY, SPI0, SPI1, SYSTEM, SYSTEM_REGISTERS, UART_INTERRUPTS, UART0,
+    UART1, WATCHDOG,
 };
 use crate::machine::time;
 
@@ -32,6 +30,11 @@ impl Bus for Board {
         if let Some(value) = self.memory.load_data(address, width) {
             return Ok(value);
         }
+        if width == Width::Word
+            && let Some(word) = self.window.word(address.wrapping_sub(FLASH_WINDOW.start))
+        {
+            return Ok(word);
+        }
         self.load_elsewhere(address, width, at)
     }
 
@@ -45,7 +48,7 @@ impl Bus for Board {
 
     #[inline]
     fn is_device(&self, address: u32) -> bool {
-        SYSTEM.contains(&address) || PERIPHERALS.contains(&address)
+        SYSTEM.contains(&address) || PERIPHERALS.contains(&address) || PARAVIRTUAL.contains(&address)
     }
 
     fn poll(&mut self, at: u64) -> Poll {
@@ -69,12 +72,13 @@ impl Bus for Board {
 }
 
 impl Board {
-    fn flash_word(&self, address: u32) -> u32 {
-        let Some(place) = self.dport.flash_address(address & !3 & (0x10_0000 - 1)) else { return 0 };
-        let mut word = [0; 4];
-        // The cache waits for a flash that is busy; here the array is read as it is.
-        self.nor.lock().read(place, &mut word, Duration::MAX);
-        u32::from_le_bytes(word)
+    fn flash_word(&mut self, address: u32) -> u32 {
+        let offset = address.wrapping_sub(FLASH_WINDOW.start);
+        if let Some(word) = self.window.word(offset) {
+            return word;
+        }
+        self.window.read(offset, &self.nor.lock());
+        self.window.word(offset).unwrap_or(0)
     }
 
     fn load_elsewhere(&mut self, address: u32, width: Width, at: u64) -> Result<u32, Fault> {

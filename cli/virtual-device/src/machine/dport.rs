@@ -1,7 +1,7 @@
 //! [`Dport`]: system registers at 0x3FF00000: interrupt edges, CPU clock, the flash cache, eFuses.
 //!
-//! From the vendor SDK's `eagle_soc.h` and the boot ROM's use of the undocumented ones. The cache itself is not
-//! modelled: the window shows the flash as it is, and nothing is slower than RAM. A window that is switched off reads
+//! From the vendor SDK's `eagle_soc.h` and the boot ROM's use of the undocumented ones. The cache itself is
+//! [`super::window`]'s, and nothing is slower than RAM. A window that is switched off reads
 //! as 0, which as an instruction is illegal; what a chip gives there is not documented.
 
 use crate::machine::registers::Plain;
@@ -9,7 +9,8 @@ use crate::machine::registers::Plain;
 const INTERRUPT_EDGES: u32 = 0x04;
 const CACHE_CONTROL: u32 = 0x0C;
 const CLOCK: u32 = 0x14;
-const CACHE_SIZE: u32 = 0x24;
+/// Which RAM serves as cache.
+pub(crate) const CACHE_SIZE: u32 = 0x24;
 const NMI: u32 = 0x00;
 /// CACHE_CONTROL: flush, and that it is done.
 const CACHE_FLUSH: u32 = 1 << 0;

@@ -107,6 +107,18 @@ impl Memory {
         }
     }
 
+    /// `length` bytes of data RAM from `address` on; `None` when not all of it is data RAM.
+    pub(crate) fn data(&self, address: u32, length: usize) -> Option<&[u8]> {
+        let start = address.checked_sub(DRAM.start)? as usize;
+        self.dram.get(start..start.checked_add(length)?)
+    }
+
+    /// The same, to be written.
+    pub(crate) fn data_mut(&mut self, address: u32, length: usize) -> Option<&mut [u8]> {
+        let start = address.checked_sub(DRAM.start)? as usize;
+        self.dram.get_mut(start..start.checked_add(length)?)
+    }
+
     /// `length` bytes of RAM from `address` on; `None` when not all of it is RAM.
     #[cfg(test)]
     pub(crate) fn ram(&self, address: u32, length: usize) -> Option<&[u8]> {

@@ -13,6 +13,7 @@ mod bus;
 pub(crate) mod dport;
 pub(crate) mod gpio;
 pub(crate) mod memory;
+pub(crate) mod paravirtual;
 pub(crate) mod registers;
 pub(crate) mod rom;
 pub(crate) mod rtc;
@@ -22,6 +23,7 @@ pub(crate) mod time;
 pub(crate) mod timers;
 pub(crate) mod uart;
 pub(crate) mod watchdog;
+mod window;
 
 use std::time::Duration;
 
@@ -61,12 +63,14 @@ pub(crate) struct Machine {
     /// Everything that has an address.
     pub(crate) bus: Board,
     activity: Activity,
+    /// Instructions executed, over all resets.
+    pub(crate) executed: u64,
 }
 
 impl Machine {
     /// A machine that does not run yet.
     pub(crate) fn new(bus: Board) -> Self {
-        Self { cpu: Cpu::reset(), bus, activity: Activity::Busy }
+        Self { cpu: Cpu::reset(), bus, activity: Activity::Busy, executed: 0 }
     }
 
     /// Chip time: that of the CPU's present cycle.

@@ -5,10 +5,15 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use espbroker_paravirtual::BASE;
+
 /// DPORT, the system registers beside the CPU, and the radio's registers behind them.
 pub(crate) const SYSTEM: Range<u32> = 0x3FF0_0000..0x3FF4_0000;
 /// All other peripherals.
 pub(crate) const PERIPHERALS: Range<u32> = 0x6000_0000..0x6001_0000;
+
+/// The paravirtual device, where no real chip has anything.
+pub(crate) const PARAVIRTUAL: Range<u32> = BASE..BASE + 0x100;
 
 /// DPORT's own registers.
 pub(crate) const SYSTEM_REGISTERS: u32 = 0x3FF0_0000;

@@ -81,7 +81,10 @@ impl Machine {
             if now >= until || self.bus.nor.lock().power_lost_at().is_some() {
                 return Halt::Until;
             }
-            match self.cpu.run(&mut self.bus, until.min(now + SLICE)) {
+            let stop = self.cpu.run(&mut self.bus, until.min(now + SLICE));
+            // One cycle each, as the interpreter counts.
+            self.executed += self.cpu.cycles() - now;
+            match stop {
                 // The chip has no simulator to call, and the instruction does nothing.
                 Stop::Until | Stop::Simulator => self.activity = Activity::Busy,
                 Stop::Waiting => {

@@ -132,9 +132,17 @@ impl Line {
 impl TopicMap {
     /// Keeps the lines that carry something.
     pub(crate) fn new(topics: &[BridgeTopic]) -> Self {
-        let mut lines: Vec<Line> = topics.iter().filter_map(Line::new).collect();
-        // Stable: apart from this, lines stay in their order.
-        lines.sort_by_key(Line::is_plain);
+        let mut lines: Vec<Line> = Vec::with_capacity(topics.len());
+        let mut others = 0;
+        // Apart from this, lines stay in their order.
+        for line in topics.iter().filter_map(Line::new) {
+            if line.is_plain() {
+                lines.push(line);
+            } else {
+                lines.insert(others, line);
+                others += 1;
+            }
+        }
         Self(lines.into_boxed_slice())
     }
 

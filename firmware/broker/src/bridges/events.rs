@@ -53,7 +53,7 @@ impl<A: Access> Broker<A> {
     pub(crate) fn bridge_opened(&mut self, id: BridgeId, connection: ConnectionId, now: Instant) {
         self.close(connection, CloseReason::NetworkClosed, now);
         let known = self.bridges.get_mut(id).is_some_and(|bridge| bridge.connection.is_none());
-        if !known || !self.room.take(size_of::<Connection>(), Need::Growth) {
+        if !known || !self.has_room_for_connection(Transport::Tcp, Need::Growth) {
             self.outbox.push(Output::Close { connection, reason: CloseReason::Bridge });
             if known {
                 increment(&mut self.counters.no_memory);

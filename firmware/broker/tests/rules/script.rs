@@ -1,6 +1,12 @@
 //! [`Script`]: a broker with simulated clients and a clock that only the test moves.
+//!
+//! With `ESPBROKER_PACKET_SCRIPTS` each of them is written down in that folder: `cargo xtask board scripts` says them to
+//! the device on QEMU's board.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use espbroker_broker::{
     Access, Anonymous, Broker, CloseReason, ConnectionId, Counters, Input, Instant, LogIn, Network, Output,
@@ -11,6 +17,13 @@ use espbroker_mqtt::{
     ReturnCodes, Suback, Subscribe, Subscription, SubscriptionList, TopicFilter, TopicName, Unsubscribe,
     Will,
 };
+use espbroker_packet_script as written;
+
+/// Where the clock stands at first.
+const START: Instant = Instant(1_000_000);
+
+/// Numbers of the scripts that this run of the tests has written.
+static WRITTEN: AtomicU32 = AtomicU32::new(0);
 
 /// `ann` has the password `secret`, `bob` may not connect.
 pub(crate) struct Users;
@@ -100,17 +113,76 @@ pub(crate) struct Script {
     pub(crate) stuck: Vec<u16>,
     streams: BTreeMap<u16, Vec<u8>>,
     ends: BTreeMap<u16, CloseReason>,
+    /// What happens, if it is to be written down.
+    record: Option<written::Script>,
+}
+
+/// The limits, and what no device has.
+fn begun(settings: &Settings) -> written::Script {
+    let anonymous = settings.anonymous == Anonymous::Allowed;
+    let limits = [
+        ("clients", settings.clients.into()),
+        ("sessions", settings.sessions.into()),
+        ("subscriptions_per_client", settings.subscriptions_per_client.into()),
+        ("retained_messages", settings.retained_messages.into()),
+        ("retained_bytes", settings.retained_bytes),
+        ("packet_size", settings.packet_size),
+        ("queue_bytes", settings.queue_bytes),
+        ("queue_messages", settings.queue_messages.into()),
+        ("system_interval", settings.system_interval.into()),
+        ("anonymous", anonymous.into()),
+    ];
+    let mut script = written::Script::default();
+    script.limits.extend(limits.map(|(name, number)| (name.to_owned(), number)));
+    if settings.network != Network::default() || settings.heap_floor != 0 {
+        script.push(written::Step::Beyond("settings that a device has of its own".to_owned()));
+    }
+    script
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        let Some(record) = self.record.take().filter(|_| !std::thread::panicking()) else { return };
+        let folder = std::env::var_os("ESPBROKER_PACKET_SCRIPTS").unwrap_or_default();
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or_default().replace("::", ".");
+        let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+        let path = std::path::Path::new(&folder).join(format!("{name}.{number}"));
+        std::fs::write(path, record.to_string()).unwrap();
+    }
 }
 
 impl Script {
     pub(crate) fn new(settings: Settings) -> Self {
+        let record = std::env::var_os("ESPBROKER_PACKET_SCRIPTS").map(|_| begun(&settings));
         Self {
             broker: Broker::new(settings, Users),
-            now: Instant(1_000_000),
+            now: START,
             stuck: Vec::new(),
             streams: BTreeMap::new(),
             ends: BTreeMap::new(),
+            record,
         }
+    }
+
+    fn note(&mut self, step: impl FnOnce() -> written::Step) {
+        if let Some(record) = &mut self.record {
+            record.push(step());
+        }
+    }
+
+    fn note_input(&mut self, input: &Input<'_>) {
+        let moved = self.now != START;
+        self.note(|| match *input {
+            _ if moved => written::Step::Beyond("the clock moves".to_owned()),
+            Input::Accepted { connection, transport: Transport::Tcp } => written::Step::Accept(connection.0),
+            Input::Accepted { connection, transport: Transport::WebSocket } => {
+                written::Step::AcceptWeb(connection.0)
+            }
+            Input::Received { connection, bytes } => written::Step::Say(connection.0, bytes.to_vec()),
+            Input::Closed { connection } => written::Step::Leave(connection.0),
+            _ => written::Step::Beyond("the network is held up".to_owned()),
+        });
     }
 
     pub(crate) fn open() -> Self {
@@ -118,6 +190,7 @@ impl Script {
     }
 
     pub(crate) fn handle(&mut self, input: Input<'_>) {
+        self.note_input(&input);
         self.broker.handle(input, self.now);
         self.collect();
     }
@@ -128,8 +201,11 @@ impl Script {
             match output {
                 Output::Send { connection, bytes } => {
                     assert!(!self.ends.contains_key(&connection.0), "sent after the end");
+                    self.note(|| written::Step::Hear(connection.0, bytes.to_vec()));
                     self.streams.entry(connection.0).or_default().extend_from_slice(&bytes);
-                    if !self.stuck.contains(&connection.0) {
+                    if self.stuck.contains(&connection.0) {
+                        self.note(|| written::Step::Beyond("the network is held up".to_owned()));
+                    } else {
                         self.broker.handle(Input::Sent { connection, bytes: bytes.len() }, self.now);
                     }
                 }
@@ -137,6 +213,7 @@ impl Script {
                     panic!("there is no bridge")
                 }
                 Output::Close { connection, reason } => {
+                    self.note(|| written::Step::End(connection.0));
                     assert_eq!(self.ends.insert(connection.0, reason), None, "closed twice");
                 }
             }

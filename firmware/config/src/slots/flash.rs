@@ -8,10 +8,15 @@ use core::fmt;
 use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
 
 use super::{
-    CHECKED_HEADER_LENGTH, Damage, HEADER_LENGTH, HeaderFault, MAGIC, Slot, SlotHeader, SlotRecord,
-    SlotState, encode_sector, is_newer, next_turn, read_payload,
+    CHECKED_HEADER_LENGTH, Damage, HEADER_LENGTH, HeaderFault, MAGIC, Mark, Slot, SlotHeader, SlotRecord,
+    SlotState, Standing, TAIL, TAIL_LENGTH, check_trial_length, encode_sector, is_newer, next_turn,
+    read_payload, trial,
 };
-use crate::{codec::EncodeError, flash_map::SECTOR_SIZE, model::Config};
+use crate::{
+    codec::EncodeError,
+    flash_map::{Region, SECTOR_SIZE},
+    model::Config,
+};
 
 /// Every read and write begins and ends at a multiple of this.
 const WORD: usize = 4;
@@ -20,7 +25,10 @@ const MAGIC_END: u32 = 4;
 /// Where a sector goes on behind its header.
 const PAYLOAD: u32 = 20;
 
-const _: () = assert!(PAYLOAD as usize == HEADER_LENGTH);
+/// Where the words of a trial begin.
+const TAIL_OFFSET: u32 = 4072;
+
+const _: () = assert!(PAYLOAD as usize == HEADER_LENGTH && TAIL_OFFSET as usize == TAIL);
 
 /// What is in the config partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,14 +105,18 @@ impl<E: fmt::Debug> core::error::Error for StoreError<E> {}
 /// The flash's own error; a damaged or blank partition is none.
 pub fn load<F: ReadNorFlash>(flash: &mut F) -> Result<Loaded, F::Error> {
     // The newer slot is tried first, so that the older one is decoded only if it is needed.
-    let order = match (header(flash, Slot::A)?, header(flash, Slot::B)?) {
+    let order = match (read_header(flash, Slot::A)?, read_header(flash, Slot::B)?) {
         (Ok(a), Ok(b)) if is_newer(b.sequence, a.sequence) => [Slot::B, Slot::A],
         _ => [Slot::A, Slot::B],
     };
     let mut absence = Absence::Blank;
     for slot in order {
         absence = match (read_slot(flash, slot)?, absence) {
-            (SlotState::Valid(record), _) => return Ok(Loaded::Config { slot, record }),
+            (SlotState::Valid(record), _) if record.standing.is_usable() => {
+                return Ok(Loaded::Config { slot, record });
+            }
+            // Given up: as if it were not there.
+            (SlotState::Valid(_), absence) => absence,
             (_, newer @ Absence::Newer { .. }) => newer,
             (SlotState::Newer { format, .. }, _) => Absence::Newer { format },
             (_, damaged @ Absence::Damaged(_)) => damaged,
@@ -113,6 +125,36 @@ pub fn load<F: ReadNorFlash>(flash: &mut F) -> Result<Loaded, F::Error> {
         };
     }
     Ok(Loaded::Nothing(absence))
+}
+
+/// What the sectors tell of the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct History {
+    /// The highest sequence of any config, whatever became of it; 0 if there is none.
+    pub highest: u32,
+    /// The slot of the highest sequence and what came of it, if a config is in there that this program reads.
+    pub latest: Option<(Slot, Standing)>,
+}
+
+/// Reads what the sectors tell of the past.
+///
+/// # Errors
+///
+/// The flash's own error.
+pub fn history<F: ReadNorFlash>(flash: &mut F) -> Result<History, F::Error> {
+    let mut newest = None;
+    for slot in [Slot::A, Slot::B] {
+        let (sequence, standing) = match read_slot(flash, slot)? {
+            SlotState::Valid(record) => (record.sequence, Some((slot, record.standing))),
+            SlotState::Newer { sequence, .. } => (sequence, None),
+            SlotState::Blank | SlotState::Damaged(_) => continue,
+        };
+        if newest.is_none_or(|(highest, _)| is_newer(sequence, highest)) {
+            newest = Some((sequence, standing));
+        }
+    }
+    let (highest, latest) = newest.unwrap_or((0, None));
+    Ok(History { highest, latest })
 }
 
 /// Writes `config` to the slot whose turn it is and returns where, and with which sequence.
@@ -124,6 +166,27 @@ pub fn load<F: ReadNorFlash>(flash: &mut F) -> Result<Loaded, F::Error> {
 ///
 /// [`StoreError`]; the config that was valid before still is, whatever the error.
 pub fn store<F: NorFlash>(flash: &mut F, config: &Config) -> Result<(Slot, u32), StoreError<F::Error>> {
+    write_sector(flash, config, None)
+}
+
+/// As [`store`], and puts the config on trial for so many seconds, within [`TRY_FOR`](super::TRY_FOR).
+///
+/// # Errors
+///
+/// As [`store`]; a config that leaves no room for the words of the trial is too long.
+pub fn store_on_trial<F: NorFlash>(
+    flash: &mut F,
+    config: &Config,
+    try_for: u16,
+) -> Result<(Slot, u32), StoreError<F::Error>> {
+    write_sector(flash, config, Some(trial::trial_word(try_for)))
+}
+
+fn write_sector<F: NorFlash>(
+    flash: &mut F,
+    config: &Config,
+    trial: Option<[u8; WORD]>,
+) -> Result<(Slot, u32), StoreError<F::Error>> {
     const {
         assert!(WORD.is_multiple_of(F::WRITE_SIZE), "words are the unit of writing");
         assert!((SECTOR_SIZE as usize).is_multiple_of(F::ERASE_SIZE), "sectors are the unit of erasing");
@@ -133,17 +196,56 @@ pub fn store<F: NorFlash>(flash: &mut F, config: &Config) -> Result<(Slot, u32),
     let b = read_slot(flash, Slot::B).map_err(StoreError::Flash)?.turn();
     let (slot, sequence) = next_turn(a, b);
     let sector = encode_sector(config, sequence).map_err(StoreError::Encode)?;
+    if trial.is_some() {
+        check_trial_length(&sector).map_err(StoreError::Encode)?;
+    }
     let region = slot.region();
-
-    flash.erase(region.offset, region.end()).map_err(StoreError::Flash)?;
-    let (magic, rest) = sector.split_first_chunk::<WORD>().unwrap_or((&MAGIC, &[]));
-    flash.write(region.offset + MAGIC_END, rest).map_err(StoreError::Flash)?;
-    flash.write(region.offset, magic).map_err(StoreError::Flash)?;
-
-    match holds(flash, region.offset, &sector).map_err(StoreError::Flash)? {
+    match program(flash, region, &sector, trial).map_err(StoreError::Flash)? {
         true => Ok((slot, sequence)),
         false => Err(StoreError::Differs { slot }),
     }
+}
+
+/// Writes a sector and says whether it is there then.
+fn program<F: NorFlash>(
+    flash: &mut F,
+    region: Region,
+    sector: &[u8],
+    trial: Option<[u8; WORD]>,
+) -> Result<bool, F::Error> {
+    flash.erase(region.offset, region.end())?;
+    let (magic, rest) = sector.split_first_chunk::<WORD>().unwrap_or((&MAGIC, &[]));
+    flash.write(region.offset + MAGIC_END, rest)?;
+    if let Some(word) = trial {
+        let mut tail = [0xFF; TAIL_LENGTH];
+        tail.iter_mut().zip(word).for_each(|(place, byte)| *place = byte);
+        flash.write(region.offset + TAIL_OFFSET, &word)?;
+        // Before the magic: what cannot be marked must not count as one that needs no trial.
+        if !holds(flash, region.offset + TAIL_OFFSET, &tail)? {
+            return Ok(false);
+        }
+    }
+    flash.write(region.offset, magic)?;
+    holds(flash, region.offset, sector)
+}
+
+/// Notes what came of a config on trial. A word that is there already is left alone; one that a power cut has left half
+/// done is programmed again, which clears bits only.
+///
+/// # Errors
+///
+/// The flash's own error.
+pub fn mark<F: NorFlash>(flash: &mut F, slot: Slot, mark: Mark) -> Result<(), F::Error> {
+    let (offset, wanted) = mark.word();
+    let offset = slot.region().offset + offset;
+    let mut found = [0; WORD];
+    flash.read(offset, &mut found)?;
+    if found == wanted {
+        return Ok(());
+    }
+    // Where a bit is clear already it stays so: NOR flash has no other way.
+    let both = u32::from_le_bytes(wanted) & u32::from_le_bytes(found);
+    flash.write(offset, &both.to_le_bytes())
 }
 
 /// Whether the flash holds `bytes`, a multiple of [`WORD`], from `offset` on.
@@ -160,13 +262,26 @@ fn holds<F: ReadNorFlash>(flash: &mut F, offset: u32, bytes: &[u8]) -> Result<bo
     Ok(true)
 }
 
-fn header<F: ReadNorFlash>(flash: &mut F, slot: Slot) -> Result<Result<SlotHeader, HeaderFault>, F::Error> {
+/// Reads the header of one sector.
+///
+/// # Errors
+///
+/// The flash's own error; within is what is wrong with the header.
+pub fn read_header<F: ReadNorFlash>(
+    flash: &mut F,
+    slot: Slot,
+) -> Result<Result<SlotHeader, HeaderFault>, F::Error> {
     let mut bytes = [0; HEADER_LENGTH];
     flash.read(slot.region().offset, &mut bytes)?;
     Ok(SlotHeader::parse(&bytes))
 }
 
-fn read_slot<F: ReadNorFlash>(flash: &mut F, slot: Slot) -> Result<SlotState, F::Error> {
+/// Reads one sector.
+///
+/// # Errors
+///
+/// The flash's own error.
+pub fn read_slot<F: ReadNorFlash>(flash: &mut F, slot: Slot) -> Result<SlotState, F::Error> {
     const { assert!(WORD.is_multiple_of(F::READ_SIZE), "words are the unit of reading") }
     let region = slot.region();
     let mut header_bytes = [0; HEADER_LENGTH];
@@ -179,6 +294,10 @@ fn read_slot<F: ReadNorFlash>(flash: &mut F, slot: Slot) -> Result<SlotState, F:
     let mut payload: Vec<u8> = vec![0; header.payload_length().next_multiple_of(WORD)];
     flash.read(region.offset + PAYLOAD, &mut payload)?;
     payload.truncate(header.payload_length());
+    let mut tail = [0; TAIL_LENGTH];
+    flash.read(region.offset + TAIL_OFFSET, &mut tail)?;
     let checked = header_bytes.first_chunk::<CHECKED_HEADER_LENGTH>();
-    Ok(checked.map_or(SlotState::Damaged(Damage::Cut), |checked| read_payload(&header, checked, &payload)))
+    Ok(checked.map_or(SlotState::Damaged(Damage::Cut), |checked| {
+        read_payload(&header, checked, &payload, Some(&tail))
+    }))
 }

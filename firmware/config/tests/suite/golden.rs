@@ -11,11 +11,14 @@ use espbroker_config::{
     codec::{decode, encode},
     model::{AccessPoint, AccessPointPolicy, Anonymous, Broker, Config, Limits, Passphrase, Role, Wifi},
     secret::Secret,
-    slots::{SlotState, encode_sector, read_sector},
+    slots::{
+        Mark, RollBack, Slot, SlotState, Standing, encode_sector, encode_sector_on_trial, mark, read_sector,
+    },
 };
 
 use crate::{
     cbor::Item,
+    nor::Nor,
     samples::{
         broker_at_first, everything, everything_at_first, filling_a_slot, limits_at_first, plug,
         plug_at_first,
@@ -91,6 +94,64 @@ fn with_unknown_keys() -> Config {
     decode(&tree.to_bytes()).expect("unknown keys are no error")
 }
 
+/// A whole sector of a config that was tried, with what the device has noted.
+struct Tried {
+    file: &'static str,
+    sequence: u32,
+    marks: &'static [Mark],
+    standing: Standing,
+}
+
+/// What every one of them holds, with 90 seconds.
+fn tried_config() -> Config {
+    Config { name: "tried".into(), ..plain() }
+}
+
+fn tried() -> [Tried; 4] {
+    let on_trial = |starts| Standing::OnTrial { try_for: 90, starts };
+    [
+        Tried { file: "1-on-trial.bin", sequence: 4, marks: &[], standing: on_trial(0) },
+        Tried {
+            file: "1-on-trial-started.bin",
+            sequence: 5,
+            marks: const { &[Mark::Start { starts: 0 }, Mark::Start { starts: 1 }] },
+            standing: on_trial(2),
+        },
+        Tried {
+            file: "1-kept.bin",
+            sequence: 6,
+            marks: const { &[Mark::Start { starts: 0 }, Mark::Kept] },
+            standing: Standing::Kept,
+        },
+        Tried {
+            file: "1-rolled-back.bin",
+            sequence: 7,
+            marks: const { &[Mark::Start { starts: 0 }, Mark::RolledBack(RollBack::WrongPassphrase)] },
+            standing: Standing::RolledBack(RollBack::WrongPassphrase),
+        },
+    ]
+}
+
+impl Tried {
+    fn sector(&self) -> Vec<u8> {
+        let mut flash = Nor::blank();
+        flash.put(Slot::A, &encode_sector_on_trial(&tried_config(), self.sequence, 90).unwrap());
+        self.marks.iter().for_each(|word| mark(&mut flash, Slot::A, *word).unwrap());
+        flash.sector(Slot::A).to_vec()
+    }
+}
+
+#[test]
+fn every_listed_vector_of_a_trial_is_read_and_written_as_it_stands() {
+    for tried in tried() {
+        let bytes = fs::read(folder().join(tried.file)).unwrap();
+        let SlotState::Valid(record) = read_sector(&bytes) else { panic!("{}", tried.file) };
+        let found = (record.sequence, record.standing, record.config);
+        assert_eq!(found, (tried.sequence, tried.standing, tried_config()), "{}", tried.file);
+        assert_eq!(tried.sector(), bytes, "{}", tried.file);
+    }
+}
+
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
@@ -110,7 +171,8 @@ fn every_listed_vector_decodes_to_its_config_and_encodes_to_its_bytes() {
 
 #[test]
 fn every_vector_in_the_folder_is_listed() {
-    let listed = vectors().map(|vector| vector.file);
+    let mut listed: Vec<_> = vectors().map(|vector| vector.file).into();
+    listed.extend(tried().map(|tried| tried.file));
     let mut found = 0;
     for entry in fs::read_dir(folder()).unwrap() {
         let name = entry.unwrap().file_name();
@@ -131,6 +193,12 @@ fn write_the_listed_vectors_that_do_not_exist_yet() {
         }
         if let SlotState::Valid(record) = read_sector(&fs::read(&path).unwrap()) {
             println!("{file}: crc 0x{:08x}", record.crc);
+        }
+    }
+    for tried in tried() {
+        let path = folder().join(tried.file);
+        if !path.exists() {
+            fs::write(&path, tried.sector()).unwrap();
         }
     }
 }

@@ -16,4 +16,5 @@ mod nor;
 mod password;
 mod samples;
 mod slots;
+mod trial;
 mod validate;

@@ -3,7 +3,7 @@
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
 use espbroker_config::{
     flash_map::{CONFIG_A, CONFIG_B, SECTOR_SIZE},
-    slots::Slot,
+    slots::{Slot, TAIL},
 };
 
 const SECTOR: usize = SECTOR_SIZE as usize;
@@ -115,7 +115,10 @@ impl NorFlash for Nor {
 
     fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorError> {
         let start = Self::index(offset, bytes.len(), 4)?;
-        if self.bytes[start..start + bytes.len()].iter().any(|byte| *byte != 0xFF) {
+        let old = &self.bytes[start..start + bytes.len()];
+        // A word of a trial may be programmed again, but no bit of it can be set.
+        let again = start % SECTOR >= TAIL && old.iter().zip(bytes).all(|(old, new)| new & !old == 0);
+        if !again && old.iter().any(|byte| *byte != 0xFF) {
             return Err(NorError::Rule("programmed without being erased"));
         }
         let stuck = self.stuck_at.map(|offset| (offset - CONFIG_A.offset) as usize);

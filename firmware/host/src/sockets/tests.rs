@@ -4,6 +4,7 @@ use std::{
     time::Duration,
 };
 
+use espbroker_node::Bytes;
 use mio::{Events, Poll};
 
 use super::*;
@@ -12,7 +13,7 @@ const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 struct Fixture {
     poll: Poll,
-    sockets: Sockets,
+    sockets: Sockets<Bytes>,
 }
 
 impl Fixture {

@@ -58,8 +58,8 @@ impl Platform for Board {
         (bytes(figures.free), bytes(figures.lowest))
     }
 
-    fn print(&mut self, text: &str) {
-        uart::print(text);
+    fn print(&mut self, bytes: &[u8]) {
+        uart::write_all(bytes);
     }
 
     fn radio(&mut self, command: RadioCommand) {

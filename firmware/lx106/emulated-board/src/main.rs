@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! board RAM 0x60400000: flash chip (4 MB), put there by QEMU     -> nor
-//!           0x603FF000: what the board is told at start          -> start
+//!           0x603FF000: what the board is told from outside      -> start, faults
 //! OpenCores Ethernet -> ethernet -> lwIP 2.2 (C) -> espbroker-lwip -> espbroker-node
 //! 16550 UART <-> uart, CCOUNT -> clock
 //! ```
@@ -21,6 +21,8 @@ mod board;
 mod clock;
 #[cfg(target_arch = "xtensa")]
 mod ethernet;
+#[cfg(target_arch = "xtensa")]
+mod faults;
 #[cfg(target_arch = "xtensa")]
 mod heap;
 #[cfg(target_arch = "xtensa")]

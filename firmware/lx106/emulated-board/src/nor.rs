@@ -6,6 +6,8 @@ use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
 };
 
+use crate::faults;
+
 const BASE: usize = 0x6040_0000;
 const CAPACITY: usize = 4 << 20;
 const SECTOR: usize = 4096;
@@ -60,14 +62,34 @@ impl NorFlash for Nor {
     fn erase(&mut self, from: u32, to: u32) -> Result<(), Self::Error> {
         check_erase(self, from, to)?;
         let length = usize::try_from(to.saturating_sub(from)).unwrap_or_default();
+        if let Some(share) = faults::cut() {
+            let (whole, bits) = part(length, share);
+            let span = self.span(from, length);
+            span.iter_mut().take(whole).for_each(|cell| *cell = 0xFF);
+            span.iter_mut().skip(whole).take(1).for_each(|cell| *cell |= bits);
+            faults::stand();
+        }
         self.span(from, length).fill(0xFF);
         Ok(())
     }
 
     fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Self::Error> {
         check_write(self, offset, bytes.len())?;
+        if let Some(share) = faults::cut() {
+            let (whole, bits) = part(bytes.len(), share);
+            let mut pairs = self.span(offset, bytes.len()).iter_mut().zip(bytes);
+            pairs.by_ref().take(whole).for_each(|(cell, byte)| *cell &= byte);
+            pairs.take(1).for_each(|(cell, byte)| *cell &= byte | !bits);
+            faults::stand();
+        }
         // Programming clears bits and sets none.
         self.span(offset, bytes.len()).iter_mut().zip(bytes).for_each(|(cell, byte)| *cell &= byte);
         Ok(())
     }
+}
+
+/// The first 256ths of `length` bytes: whole bytes, and a mask of the bits of the next that come with them.
+fn part(length: usize, share: u32) -> (usize, u8) {
+    let bits = (length * 8).saturating_mul(usize::try_from(share).unwrap_or(256)) / 256;
+    (bits / 8, 0xFF_u8.checked_shr(u32::try_from(8 - bits % 8).unwrap_or(8)).unwrap_or(0))
 }

@@ -25,11 +25,11 @@ pub(crate) fn set_up() {
     write(INTERRUPTS, 1);
 }
 
-/// Sends text, waiting for the line.
-pub(crate) fn print(text: &str) {
-    for byte in text.bytes() {
+/// Sends bytes, waiting for the line.
+pub(crate) fn write_all(bytes: &[u8]) {
+    for byte in bytes {
         while read(LINE_STATUS) & CAN_SEND == 0 {}
-        write(DATA, u32::from(byte));
+        write(DATA, u32::from(*byte));
     }
 }
 

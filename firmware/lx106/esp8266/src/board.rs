@@ -50,8 +50,8 @@ impl Platform for Board {
         heap::figures()
     }
 
-    fn print(&mut self, text: &str) {
-        uart::print(text);
+    fn print(&mut self, bytes: &[u8]) {
+        uart::write_all(bytes);
     }
 
     fn radio(&mut self, command: RadioCommand) {

@@ -18,7 +18,12 @@ pub(crate) fn set_up() {
 
 /// Sends text, waiting for the line.
 pub(crate) fn print(text: &str) {
-    for byte in text.bytes() {
+    write_all(text.as_bytes());
+}
+
+/// Sends bytes, waiting for the line.
+pub(crate) fn write_all(bytes: &[u8]) {
+    for &byte in bytes {
         let begun = system_get_time();
         while !uart_can_send() && system_get_time().wrapping_sub(begun) < PATIENCE {}
         uart_send(byte);

@@ -1,5 +1,5 @@
-//! lwIP's raw API as C has it (`lwip/tcp.h`, `lwip/pbuf.h`, `lwip/dns.h`), and the few lines of C of `c/pcb.c`, which
-//! reach into structures that the versions lay out differently.
+//! lwIP's raw API as C has it (`lwip/tcp.h`, `lwip/pbuf.h`, `lwip/dns.h`), and the few lines of C of `c/pcb.c` and
+//! `c/datagrams.c`, which reach into structures that the versions lay out differently.
 //!
 //! Both versions agree on everything here but the width of `err_t` and the numbers of some errors.
 
@@ -50,6 +50,12 @@ pub(crate) struct Pcb {
     opaque: [u8; 0],
 }
 
+/// `struct udp_pcb`, of which only lwIP and `c/datagrams.c` know the inside.
+#[repr(C)]
+pub(crate) struct UdpPcb {
+    opaque: [u8; 0],
+}
+
 /// `ip_addr_t` without IPv6: the four bytes of an address in their order on the wire.
 #[repr(C, align(4))]
 #[derive(Clone, Copy)]
@@ -70,6 +76,7 @@ pub(crate) type Sent = extern "C" fn(*mut c_void, *mut Pcb, u16) -> Err;
 pub(crate) type Polled = extern "C" fn(*mut c_void, *mut Pcb) -> Err;
 pub(crate) type Failed = extern "C" fn(*mut c_void, Err);
 pub(crate) type Connected = extern "C" fn(*mut c_void, *mut Pcb, Err) -> Err;
+pub(crate) type Arrived = extern "C" fn(*mut c_void, *mut UdpPcb, *mut Pbuf, *const Address, u16);
 pub(crate) type Found = extern "C" fn(*const c_char, *const Address, *mut c_void);
 
 unsafe extern "C" {
@@ -95,12 +102,30 @@ unsafe extern "C" {
     ) -> Err;
     pub(crate) fn pbuf_cat(head: *mut Pbuf, tail: *mut Pbuf);
     pub(crate) fn pbuf_free(pbuf: *mut Pbuf) -> u8;
+    pub(crate) fn pbuf_copy_partial(pbuf: *const Pbuf, bytes: *mut c_void, length: u16, offset: u16) -> u16;
     pub(crate) fn dns_gethostbyname(
         name: *const c_char,
         address: *mut Address,
         found: Option<Found>,
         argument: *mut c_void,
     ) -> Err;
+
+    /// Opens a UDP port on every address; null when that fails.
+    pub(crate) fn espbroker_udp_open(
+        port: u16,
+        arrived: Option<Arrived>,
+        argument: *mut c_void,
+    ) -> *mut UdpPcb;
+    /// Sends a copy of a datagram; 0 when it is lost.
+    pub(crate) fn espbroker_udp_send(
+        pcb: *mut UdpPcb,
+        address: *const [u8; 4],
+        port: u16,
+        bytes: *const c_void,
+        length: u16,
+    ) -> i32;
+    /// Joins a multicast group on the interface with an address.
+    pub(crate) fn espbroker_udp_join(own: *const [u8; 4], group: *const [u8; 4]);
 
     /// Bounds the segments that a connection sends, and sends small ones at once.
     pub(crate) fn espbroker_pcb_set_up(pcb: *mut Pcb, segment: u16);

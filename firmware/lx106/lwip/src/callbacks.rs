@@ -31,7 +31,7 @@ pub fn wake_by(wake: fn()) {
     *WAKE.use_it() = Some(wake);
 }
 
-fn wake() {
+pub(crate) fn wake() {
     let wake = *WAKE.use_it();
     if let Some(wake) = wake {
         wake();

@@ -137,7 +137,7 @@ impl Connection {
 
     /// Bytes of the heap that lwIP holds for what the peer has not acknowledged.
     pub(crate) fn held(&self) -> u32 {
-        if self.is_busy() { u32::from(self.under_way) + SEGMENT_COST } else { 0 }
+        if self.is_busy() { cost(self.under_way) } else { 0 }
     }
 
     /// Whether the device has something to hear of this connection.
@@ -274,6 +274,11 @@ impl Drop for Connection {
         self.reset();
         while self.take_received().is_some() {}
     }
+}
+
+/// Bytes of the heap that lwIP takes for so many bytes to send.
+pub(crate) fn cost(length: u16) -> u32 {
+    u32::from(length) + u32::from(length.div_ceil(SEGMENT)) * SEGMENT_COST
 }
 
 /// Takes the callbacks of a connection away.

@@ -4,12 +4,13 @@ use alloc::collections::VecDeque;
 
 use embedded_storage::nor_flash::NorFlash;
 use espbroker_node::{
-    BootInfo, BridgeId, ConnectionId, Input, Instant, Level, Node, Output, PinMode, RadioCommand, StationEvent,
-    status::Mode,
+    BootInfo, BridgeId, ConnectionId, Input, Instant, Level, Node, Output, PinMode, RadioCommand,
+    StationEvent, status::Mode,
 };
 
 use crate::{
     callbacks::NETWORK,
+    datagrams::{self, DATAGRAMS, Datagram},
     openings::{self, Opened},
     sockets::{self, News},
 };
@@ -34,7 +35,7 @@ pub trait Platform {
     /// Bytes of heap that are free now, and the fewest that ever were.
     fn heap(&self) -> (u32, u32);
     /// Writes to the serial port.
-    fn print(&mut self, text: &str);
+    fn print(&mut self, bytes: &[u8]);
     /// Tells the radio; its answers come through [`Device::station`] and [`Device::access_point_up`].
     fn radio(&mut self, command: RadioCommand);
     /// Starts the chip again.
@@ -67,6 +68,7 @@ impl<P: Platform> Device<P> {
         let node = Node::boot(flash, info);
         let mut device =
             Self { node, platform, answers: VecDeque::new(), unflushed: None, kept, heap: (0, 0) };
+        DATAGRAMS.use_it().open();
         device.obey();
         device
     }
@@ -83,11 +85,15 @@ impl<P: Platform> Device<P> {
 
     /// An event of the station's radio.
     pub fn station(&mut self, event: StationEvent) {
+        if let StationEvent::Address { ip } = event {
+            datagrams::join(ip);
+        }
         self.feed(Input::Station(event));
     }
 
     /// The access point is open.
     pub fn access_point_up(&mut self, ip: core::net::IpAddr) {
+        datagrams::join(ip);
         self.feed(Input::AccessPointUp { ip });
     }
 
@@ -116,6 +122,11 @@ impl<P: Platform> Device<P> {
             self.tell_heap();
         }
         self.carry_news();
+        let spare = room(&self.platform, self.kept);
+        let datagram = DATAGRAMS.use_it().take(spare);
+        if let Some(Datagram { channel, from, bytes }) = datagram {
+            self.feed(Input::Datagram { channel, from, bytes: &bytes });
+        }
         if self.node.poll_at().is_some_and(|due| due <= self.platform.now()) {
             self.tell_heap();
             self.feed(Input::Tick);
@@ -173,17 +184,19 @@ impl<P: Platform> Device<P> {
 
     fn due(&self) -> Option<Instant> {
         let network = NETWORK.use_it();
-        if network.has_news() {
+        if network.has_news() || DATAGRAMS.use_it().has_news() {
             return Some(self.platform.now());
         }
         [self.node.poll_at(), network.openings.poll_at()].into_iter().flatten().min()
     }
 
-    /// Tells the node what is left of the heap, if that has changed. What lwIP holds for the moment counts as left: it gets
-    /// no more than there is, and a fan-out must not look like a lack of memory that ends it.
+    /// Tells the node what is left of the heap, if that has changed. What lwIP holds for the moment counts as left, as a
+    /// fan-out must not look like a lack of memory that ends it; less and less of it the nearer the floor is, which stays
+    /// where it is.
     fn tell_heap(&mut self) {
         let (free, lowest) = self.platform.heap();
-        let heap = (free.saturating_add(NETWORK.use_it().held()), lowest);
+        let credit = NETWORK.use_it().held().min(free.saturating_sub(self.kept));
+        let heap = (free.saturating_add(credit), lowest);
         if heap != self.heap {
             self.heap = heap;
             self.feed(Input::Heap { free: heap.0, lowest: heap.1 });
@@ -215,7 +228,8 @@ impl<P: Platform> Device<P> {
 
     fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Console(text) => self.platform.print(&text),
+            Output::Console(text) => self.platform.print(text.as_bytes()),
+            Output::ConsoleBytes(bytes) => self.platform.print(&bytes),
             Output::Radio(command) => self.platform.radio(command),
             Output::Listen { service, port } => {
                 NETWORK.use_it().stop_listening(service);
@@ -240,8 +254,7 @@ impl<P: Platform> Device<P> {
             Output::Close { connection } => NETWORK.use_it().close(connection),
             Output::Open { bridge, host, port } => self.open(bridge, &host, port),
             Output::Abandon { bridge } => NETWORK.use_it().openings.abandon(bridge),
-            // Nothing is asked over UDP either: see the crate's documentation.
-            Output::Datagram { .. } => {}
+            Output::Datagram { channel, to, bytes } => datagrams::send(channel, to, &bytes),
             Output::Pin { gpio, mode } => self.platform.pin(gpio, mode),
             Output::Restart => self.platform.restart(),
         }

@@ -22,7 +22,7 @@
 //!
 //! One thread: lwIP and this port run in the same task and are never interrupted by each other.
 //!
-//! Left out: IPv6, several addresses of one host, and UDP, so that the device does not answer who looks for it.
+//! Left out: IPv6, and several addresses of one host.
 #![no_std]
 
 extern crate alloc;
@@ -31,6 +31,7 @@ mod behind;
 mod bindings;
 mod callbacks;
 mod connection;
+mod datagrams;
 mod device;
 mod openings;
 mod received;

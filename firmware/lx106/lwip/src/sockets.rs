@@ -9,14 +9,13 @@ use espbroker_node::{
 };
 
 use crate::{
-    SEGMENT_COST,
     behind::Behind,
     bindings::{
         Address, ERR_OK, ERR_USE, PRIORITY_LOW, Pcb, tcp_abort, tcp_accept, tcp_arg, tcp_bind, tcp_close,
         tcp_listen_with_backlog, tcp_new, tcp_setprio,
     },
     callbacks,
-    connection::Connection,
+    connection::{Connection, cost},
     openings::Openings,
     received::Received,
     table::Table,
@@ -196,7 +195,7 @@ impl Sockets {
         let Some(connection) = connections.get(id).filter(|connection| connection.can_send()) else {
             return true;
         };
-        let cost = u32::from(connection.portion(behind)) + SEGMENT_COST;
+        let cost = cost(connection.portion(behind));
         let may_begin = !connection.is_busy();
         let busy = |connections: &Table| connections.iter().filter(|connection| connection.is_busy()).count();
         if cost > room && !(may_begin && busy(connections) < BUSY_ALWAYS) {

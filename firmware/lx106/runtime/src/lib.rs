@@ -7,11 +7,17 @@
 //! - On QEMU's LX106 (feature `qemu`, `qemu.ld`): start-up from reset, exceptions and panics reported with cause and
 //!   address, console and exit code through simcalls, a heap.
 //!
+//! [`heap`] (feature `heap`) is an allocator with the vendor SDK's overhead, for boards that have the chip's limits.
+//!
 //! Either way this crate replaces the 128-bit division of `compiler_builtins`, see [`division`]. `memcpy` and its
 //! kin come from `compiler_builtins`.
 #![cfg_attr(target_arch = "xtensa", no_std)]
 
 #[cfg(target_arch = "xtensa")]
 pub mod division;
+#[cfg(all(target_arch = "xtensa", feature = "heap"))]
+pub mod heap;
 #[cfg(all(target_arch = "xtensa", feature = "qemu"))]
 pub mod qemu;
+#[cfg(feature = "reserve")]
+pub mod reserve;

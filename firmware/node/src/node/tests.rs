@@ -14,10 +14,12 @@ use super::*;
 use crate::{
     ConnectionId, Heap, Network, RadioCommand, StationEvent,
     discovery::{Channel, probe},
-    status::{ImageCheck, ListenFailure, Mode, ResetCause, Service, Stated},
+    status::{ImageCheck, ListenFailure, Mode, ResetCause, Service, SlotName, Stated},
     test_flash::TestFlash,
 };
 
+mod admin;
+mod improv;
 mod model;
 mod plug;
 mod retained;
@@ -115,6 +117,7 @@ impl Platform {
                     }
                     None => line,
                 },
+                Output::ConsoleBytes(bytes) => format!("packet {}", hex(&bytes)),
                 Output::Radio(RadioCommand::Join(network)) => {
                     format!(
                         "join {} {:?}",
@@ -508,7 +511,7 @@ fn the_console_shows_the_whole_state_and_restarts() {
     platform.input(Input::Console(b"sta")).input(Input::Console(b"tus\r\n"));
     let kinds: Vec<_> =
         platform.take().iter().map(|line| line.split(' ').take(2).last().unwrap().to_string()).collect();
-    assert_eq!(kinds, ["image", "config", "wifi", "address", "listening", "heap", "ready"]);
+    assert_eq!(kinds, ["boot", "image", "config", "wifi", "address", "listening", "heap", "ready"]);
     platform.input(Input::Console(b"hunter2\r"));
     assert_eq!(platform.take(), ["unknown command, try help\r\n"]);
     platform.input(Input::Console(b"restart\rstatus\r"));

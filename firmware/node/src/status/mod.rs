@@ -9,13 +9,15 @@
 use alloc::{format, string::String, vec::Vec};
 use core::net::IpAddr;
 
+use espbroker_admin::console;
 use espbroker_broker::BridgeState;
 use espbroker_config::image::Target;
-use espbroker_plug::State;
+pub use espbroker_plug::State;
 
 use self::line::{Fields, hex};
 pub use self::{
     line::StatusError,
+    trial::TrialReport,
     words::{
         AddressSource, BridgeReason, ListenFailure, Mode, NoConfig, ResetCause, Service, SlotName, Stated,
         WifiReason,
@@ -23,6 +25,7 @@ pub use self::{
 };
 
 pub(crate) mod line;
+mod trial;
 mod words;
 
 /// One thing the device says of itself.
@@ -43,6 +46,17 @@ pub enum Status {
     Image(ImageCheck),
     /// `config`: which config slot is in use.
     Config(ConfigChoice),
+    /// `trial`: a config that came over the network or the console is tried, or was.
+    Trial(TrialReport),
+    /// `admin`: a part of the answer to the command `admin`.
+    Admin {
+        /// Counts from 1.
+        part: u16,
+        /// How many parts there are.
+        of: u16,
+        /// Bytes of the frame.
+        data: Vec<u8>,
+    },
     /// `wifi`: the station's state has changed.
     Wifi(WifiState),
     /// `address`: the station can be reached.
@@ -245,6 +259,12 @@ impl Status {
                 line.field("slot", "none");
                 line.field("reason", reason.word());
             }
+            Self::Trial(report) => report.write(&mut line),
+            Self::Admin { part, of, data } => {
+                line.field("part", format!("{part}"));
+                line.field("of", format!("{of}"));
+                line.field("data", console::text(data));
+            }
             Self::Wifi(state) => state.write(&mut line),
             Self::Address { ip, source } => {
                 line.field("ip", format!("{ip}"));
@@ -312,6 +332,8 @@ impl Status {
             Self::Boot { .. } => "boot",
             Self::Image(_) => "image",
             Self::Config(_) => "config",
+            Self::Trial(_) => "trial",
+            Self::Admin { .. } => "admin",
             Self::Wifi(_) => "wifi",
             Self::Address { .. } => "address",
             Self::AccessPoint(_) => "ap",
@@ -348,6 +370,12 @@ impl Status {
                 sequence: fields.parsed("sequence")?,
                 crc: u32::from_be_bytes(hex::from_text(fields.value("crc")?)?),
             }),
+            "trial" => Self::Trial(TrialReport::from_fields(fields)?),
+            "admin" => Self::Admin {
+                part: fields.parsed("part")?,
+                of: fields.parsed("of")?,
+                data: console::bytes(fields.value("data")?)?,
+            },
             "wifi" => Self::Wifi(WifiState::from_fields(fields)?),
             "address" => Self::Address {
                 ip: fields.parsed("ip")?,

@@ -3,6 +3,8 @@ use core::net::Ipv4Addr;
 
 use proptest::prelude::*;
 
+use espbroker_config::slots::RollBack;
+
 use super::*;
 
 fn examples() -> Vec<(Status, &'static str)> {
@@ -28,6 +30,16 @@ fn examples() -> Vec<(Status, &'static str)> {
             "@eb config slot=b sequence=3 crc=0a2b3c4d",
         ),
         (Status::Config(ConfigChoice::None { reason: NoConfig::Blank }), "@eb config slot=none reason=blank"),
+        (
+            Status::Trial(TrialReport::Running { sequence: 4, seconds: 60 }),
+            "@eb trial state=running sequence=4 seconds=60",
+        ),
+        (Status::Trial(TrialReport::Kept { sequence: 4 }), "@eb trial state=kept sequence=4"),
+        (
+            Status::Trial(TrialReport::RolledBack { sequence: 4, reason: RollBack::WrongPassphrase }),
+            "@eb trial state=rolled-back sequence=4 reason=wrong-passphrase",
+        ),
+        (Status::Admin { part: 1, of: 2, data: vec![0xFB, 0xFF, 0] }, "@eb admin part=1 of=2 data=+/8A"),
         (
             Status::Wifi(WifiState::Joining { ssid: b"a b%*=@\xFF".to_vec(), attempt: 1 }),
             "@eb wifi state=joining ssid=a%20b%25%2a%3d%40%ff attempt=1",

@@ -14,6 +14,8 @@ mod memory;
 mod serve;
 mod table;
 
+pub(crate) use self::firmware::WebSocketClient;
+
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 

@@ -1,6 +1,18 @@
 //! The device in QEMU: `emulate` for people, and [`board`] for the benchmarks and checks.
 
 pub(crate) mod board;
+pub(crate) mod caller;
+pub(crate) mod checks;
+mod clients;
+mod debugger;
+mod memory;
+mod power;
+mod scripts;
+mod start;
+mod symbols;
+mod upstream;
+mod visit;
+mod worn;
 
 use std::path::PathBuf;
 

@@ -24,22 +24,33 @@ const MQTT_JS: &str = "mqtt@5.14.1";
 ///
 /// When Python or Node is missing, or a library cannot be installed.
 pub(crate) fn run(program: &Path, tally: &mut Tally) -> Result<(), Failure> {
+    let stage = Stage::new(program)?;
+    let ports = Stage::ports()?;
+    let [mqtt, websocket] = ports;
+    let _broker = stage.ours("home", mqtt, "", &["--websocket-port", &websocket.to_string()])?;
+    with(ports, "", tally)
+}
+
+/// Runs all scripts with a broker that others have started, with the users of [`Stage::ours`]; `whose` goes before their
+/// names.
+///
+/// # Errors
+///
+/// When Python or Node is missing, or a library cannot be installed.
+pub(crate) fn with(ports: [u16; 2], whose: &str, tally: &mut Tally) -> Result<(), Failure> {
     let folder = scratch().join("libraries-check");
     fs::create_dir_all(&folder)?;
-    let stage = Stage::new(program)?;
-    let [mqtt, websocket] = Stage::ports()?;
-    let _broker = stage.ours("home", mqtt, "", &["--websocket-port", &websocket.to_string()])?;
-    let ports = [mqtt, websocket].map(|port| port.to_string());
+    let ports = ports.map(|port| port.to_string());
     let python = python(&folder)?;
     script(
         tally,
-        "paho-mqtt",
+        &format!("{whose}paho-mqtt"),
         Command::new(python).arg(file(&folder, "with_paho.py", include_str!("paho.py"))?).args(&ports),
     );
     let modules = node_modules(&folder)?;
     script(
         tally,
-        "MQTT.js",
+        &format!("{whose}MQTT.js"),
         Command::new("node")
             .current_dir(&modules)
             .arg(file(&modules, "mqttjs.mjs", include_str!("mqttjs.mjs"))?)

@@ -10,10 +10,12 @@ mod check;
 mod chip;
 mod compare;
 mod elf;
+mod kept;
 mod library;
 mod link;
 mod stub;
 pub(crate) mod tools;
+mod virtual_board;
 
 use clap::Subcommand;
 
@@ -43,6 +45,12 @@ pub(crate) enum Lx106 {
         #[arg(long)]
         check: bool,
     },
+    /// Build the program that the virtual device executes, and write virtual.bin and its digest
+    Virtual {
+        /// Compare with the files instead
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 /// Runs the task.
@@ -64,6 +72,8 @@ pub(crate) fn run(task: &Lx106) -> Result<(), Failure> {
         Lx106::Clippy => build::clippy(),
         Lx106::Stub { check: true } => stub::check(),
         Lx106::Stub { check: false } => stub::write(),
+        Lx106::Virtual { check: true } => virtual_board::check(),
+        Lx106::Virtual { check: false } => virtual_board::write(),
     }
 }
 

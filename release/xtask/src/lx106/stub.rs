@@ -2,25 +2,20 @@
 //!
 //! The checked-in bytes are those that this builds; [`check`] says whether they still are.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use espbroker_config::image::{BootHeader, boot_image};
-use sha2::{Digest as _, Sha256};
 
 use crate::{
-    lx106::{build, elf},
+    lx106::{
+        build, elf,
+        kept::{self, Kept},
+    },
     process::Failure,
 };
 
 const PROGRAM: &str = "stub";
-
-fn image_path() -> PathBuf {
-    build::workspace().join(PROGRAM).join("stub.bin")
-}
-
-fn digest_path() -> PathBuf {
-    build::workspace().join(PROGRAM).join("stub.bin.sha256")
-}
+const KEPT: Kept = Kept { program: PROGRAM, image: "stub.bin", task: "stub" };
 
 /// Builds the stub and writes image and digest.
 ///
@@ -28,11 +23,7 @@ fn digest_path() -> PathBuf {
 ///
 /// When the build fails or the files cannot be written.
 pub(crate) fn write() -> Result<(), Failure> {
-    let image = image()?;
-    fs::write(image_path(), &image)?;
-    fs::write(digest_path(), digest_line(&image))?;
-    println!("stub.bin: {} bytes", image.len());
-    Ok(())
+    kept::write(&KEPT, &image()?)
 }
 
 /// Builds the stub and compares it with the files.
@@ -41,21 +32,7 @@ pub(crate) fn write() -> Result<(), Failure> {
 ///
 /// When the build fails, or a byte differs.
 pub(crate) fn check() -> Result<(), Failure> {
-    let (built, kept) = (image()?, fs::read(image_path())?);
-    if fs::read_to_string(digest_path())? != digest_line(&kept) {
-        return Err("stub.bin.sha256 is not the digest of stub.bin: cargo xtask lx106 stub".into());
-    }
-    if built != kept {
-        let same = built.iter().zip(&kept).take_while(|(built, kept)| built == kept).count();
-        let (built, kept) = (built.len(), kept.len());
-        return Err(format!(
-            "stub.bin has {kept} bytes, its source makes {built}, and the first {same} are the same: cargo xtask \
-             lx106 stub"
-        )
-        .into());
-    }
-    println!("stub.bin: {} bytes, as its source makes them", kept.len());
-    Ok(())
+    kept::check(&KEPT, &image()?)
 }
 
 fn image() -> Result<Vec<u8>, Failure> {
@@ -67,10 +44,4 @@ fn image() -> Result<Vec<u8>, Failure> {
         println!("{:08x}: {} bytes", segment.address, segment.data.len());
     }
     Ok(boot_image(&BootHeader::dout_4m(program.entry), &program.segments)?)
-}
-
-/// As `sha256sum` prints it, and checks it with `-c`.
-fn digest_line(image: &[u8]) -> String {
-    let digest: String = Sha256::digest(image).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{digest}  stub.bin\n")
 }

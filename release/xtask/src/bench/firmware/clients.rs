@@ -6,11 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use espbroker_mqtt::{Connect, Delivery, Packet, Protocol, Publish, QoS, TopicName};
+use espbroker_mqtt::{Delivery, Packet, Publish, QoS, TopicName};
 use tungstenite::{ClientRequestBuilder, Message, WebSocket, http::Uri};
 
 use super::super::load::Connection;
-use crate::process::Failure;
+use crate::{
+    emulated::caller::{Caller, plain},
+    process::Failure,
+};
 
 /// Subscriptions of each client; the last of them is [`EVERYBODY`].
 const SUBSCRIPTIONS: u32 = 5;
@@ -111,7 +114,7 @@ impl Home {
     /// A client that is gone with its CONNACK unread, which makes the operating system send RST in place of FIN.
     fn vanish(&self) -> Result<(), Failure> {
         let mut bytes = Vec::new();
-        connect("vanishing").encode(&mut bytes)?;
+        Packet::Connect(plain("vanishing")).encode(&mut bytes)?;
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         std::io::Write::write_all(&mut stream, &bytes)?;
@@ -121,27 +124,31 @@ impl Home {
         }
     }
 
+    /// The clients that the device counts, but the one that asks.
+    ///
+    /// # Errors
+    ///
+    /// When it does not tell.
+    pub(super) fn counted(&self) -> Result<u64, Failure> {
+        let mut caller = Caller::connect(self.address.port(), plain("asker"))?;
+        caller.subscribe("$SYS/broker/clients/connected", QoS::AtMostOnce)?;
+        let packet = caller.packet()?;
+        match Packet::decode(&packet)? {
+            Packet::Publish(publish) => {
+                Ok(std::str::from_utf8(publish.payload)?.parse::<u64>()?.saturating_sub(1))
+            }
+            other => Err(format!("{other:?} in place of the number of clients").into()),
+        }
+    }
+
     /// Waits until the device is done with those who left.
     pub(super) fn settle(&self) {
         thread::sleep(SETTLE);
     }
 }
 
-fn connect(client_id: &str) -> Packet<'_> {
-    Packet::Connect(Connect {
-        protocol: Protocol::Mqtt311,
-        bridge: false,
-        client_id,
-        clean_session: true,
-        keep_alive: 0,
-        will: None,
-        user_name: None,
-        password: None,
-    })
-}
-
 /// A client over WebSocket, as a phone's page is one.
-pub(super) struct WebSocketClient(WebSocket<TcpStream>);
+pub(crate) struct WebSocketClient(WebSocket<TcpStream>);
 
 impl WebSocketClient {
     /// Connects and logs in.
@@ -149,14 +156,14 @@ impl WebSocketClient {
     /// # Errors
     ///
     /// When the device refuses.
-    pub(super) fn open(port: u16) -> Result<Self, Failure> {
+    pub(crate) fn open(port: u16) -> Result<Self, Failure> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let uri: Uri = format!("ws://127.0.0.1:{port}/mqtt").parse()?;
         let request = ClientRequestBuilder::new(uri).with_sub_protocol("mqtt");
         let (socket, _) = tungstenite::client(request, stream).map_err(|error| error.to_string())?;
         let mut client = Self(socket);
-        client.send(&connect("phone"))?;
+        client.send(&Packet::Connect(plain("phone")))?;
         match client.0.read()? {
             Message::Binary(bytes) if bytes.first() == Some(&0x20) => Ok(client),
             other => Err(format!("no CONNACK over WebSocket: {other:?}").into()),

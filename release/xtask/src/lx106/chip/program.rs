@@ -67,7 +67,12 @@ pub(crate) fn link(object: &Path, sdk: &Sdk, folder: &Path) -> Result<PathBuf, F
         ),
     )?;
     let lx106 = build::workspace();
-    let sources = [lx106.join("lwip/c/pcb.c"), lx106.join("esp8266/c/runtime.c"), folder.join("phy.s")];
+    let sources = [
+        lx106.join("lwip/c/pcb.c"),
+        lx106.join("lwip/c/datagrams.c"),
+        lx106.join("esp8266/c/runtime.c"),
+        folder.join("phy.s"),
+    ];
     let objects = sources.iter().map(|source| compile(source, sdk, folder)).collect::<Result<Vec<_>, _>>()?;
     let elf = folder.join("espbroker-esp8266.elf");
     process::run(

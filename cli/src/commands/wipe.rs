@@ -1,0 +1,171 @@
+//! `wipe`: nothing of its owner stays on a device.
+
+use std::ops::Range;
+
+use espbroker_config::flash_map::{
+    CONFIG_A, CONFIG_B, FlashMap, Region, SECTOR_SIZE, STORE, SYSTEM_PARAMETER,
+};
+use espbroker_flasher::{
+    FlasherError, Loader, Session,
+    boot::{BootLog, Reset},
+    erase::EraseAllowed,
+    event::Secrecy,
+    program::{Order, Region as Blank},
+    verify::Verified,
+};
+
+use super::{Context, config::inspect, with_device};
+use crate::{
+    arguments::WipeArguments,
+    failure::Failure,
+    hex::to_hex,
+    narrator::Narrator,
+    preflight,
+    registry::{Store, forget, system_keyring},
+    screen::Screen,
+    wizard,
+};
+
+/// What holds something of the owner; what is secret first, so that a cut leaves least.
+const REGIONS: [Region; 4] = [CONFIG_A, CONFIG_B, SYSTEM_PARAMETER, STORE];
+
+/// Bytes of a sector that are looked at where all of them take too long.
+const SAMPLE: u32 = 16;
+
+/// Why a device was not wiped.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WipeError {
+    #[error("this would erase settings, keys and stored messages of `{name}`")]
+    WouldErase { name: String },
+    #[error("the device is `{name}`, and not `{given}`")]
+    OtherName { name: String, given: String },
+    #[error("the flash is not blank after erasing `{region}`: it differs at {offset:#x}")]
+    NotBlank { region: &'static str, offset: u32 },
+}
+
+/// Erases, reads back, and starts the device again.
+///
+/// # Errors
+///
+/// When the name is not the device's, the user says no, or a region is not blank afterwards.
+pub(crate) fn run(given: &WipeArguments, context: &Context) -> Result<(), Failure> {
+    if given.dry_run {
+        for region in REGIONS {
+            let Region { name, offset, length } = region;
+            crate::print(&format!("would erase `{name}` ({} KB at {offset:#08x})\n", length / 1024))?;
+        }
+        return Ok(());
+    }
+    let mut wiped = None;
+    with_device(&given.device, &given.loader, context, |mut session, info, narrator| {
+        preflight::check_flash(&info, FlashMap::Map4M)?;
+        let occupancy = inspect(&mut session, narrator)?;
+        let mac = to_hex(&info.mac, ":");
+        let name = occupancy.config().map_or_else(|| mac.clone(), |(_, record)| record.config.name.clone());
+        confirm(given, &name, &mac, context.screen)?;
+        let spans = || REGIONS.iter().map(|region| region.offset..region.end());
+        let allowed = EraseAllowed::only(spans());
+        narrator.begin("erase", "erasing settings, keys and stored messages");
+        for region in REGIONS {
+            narrator.doing(region.name);
+            session.erase(region.name, region.offset..region.end(), &allowed).map_err(FlasherError::from)?;
+        }
+        narrator.end(&names(&REGIONS));
+        check_blank(&mut session, narrator)?;
+        wiped = Some((info.mac, name));
+        // Into its firmware, which finds no settings and opens its own access point.
+        let mut console = session.into_console();
+        if console.reset(BootLog::Skip).map_err(FlasherError::from)? == Reset::ByUser {
+            context.screen.line("This port cannot reset the device: reset it by hand.");
+        }
+        Ok(())
+    })?;
+    if let Some((mac, name)) = wiped {
+        forget_here(given, mac, &name, context)?;
+    }
+    Ok(())
+}
+
+fn names(regions: &[Region]) -> String {
+    regions.iter().map(|region| region.name).collect::<Vec<_>>().join(", ")
+}
+
+/// Reads back what was erased, or has the stub measure it. The boot ROM measures nothing and takes minutes for the store: of
+/// that, the beginning of each sector is read, since a sector is erased whole or not at all.
+fn check_blank(session: &mut Session<'_>, narrator: &Narrator) -> Result<(), Failure> {
+    narrator.begin("check", "checking that all of it is blank");
+    let whole = session.loader() == Loader::Stub;
+    for region in REGIONS {
+        let sampled = !whole && region == STORE;
+        let starts = (region.offset..region.end()).step_by(SECTOR_SIZE as usize);
+        let spans: Vec<Range<u32>> = match (whole, sampled) {
+            (true, _) => std::iter::once(region.offset..region.end()).collect(),
+            (false, true) => starts.map(|start| start..start + SAMPLE).collect(),
+            (false, false) => starts.map(|start| start..start + SECTOR_SIZE).collect(),
+        };
+        for (index, span) in spans.iter().enumerate() {
+            let bytes = vec![0xFF; usize::try_from(span.end - span.start).unwrap_or_default()];
+            let blank = Blank {
+                name: region.name.to_owned(),
+                offset: span.start,
+                bytes,
+                secrecy: Secrecy::Secret,
+                order: Order::Ascending,
+            };
+            match session.verify(&blank).map_err(FlasherError::from)? {
+                Verified::Matches => {}
+                Verified::Differs(difference) => {
+                    return Err(WipeError::NotBlank { region: region.name, offset: difference.offset }.into());
+                }
+                // No span is so long.
+                Verified::NotPossibleOnRom => {
+                    return Err(WipeError::NotBlank { region: region.name, offset: span.start }.into());
+                }
+            }
+            narrator.progress(index as u64 + 1, spans.len() as u64);
+        }
+    }
+    narrator.end(match whole {
+        true => "all of it is blank",
+        false => {
+            "settings and Wi-Fi parameters are blank, and so is every sector of the store where it begins"
+        }
+    });
+    Ok(())
+}
+
+/// The name has to be typed: `yes` is typed too easily at the wrong device.
+fn confirm(given: &WipeArguments, name: &str, mac: &str, screen: Screen) -> Result<(), Failure> {
+    let typed = match &given.confirm {
+        Some(name) => name.clone(),
+        None if screen.can_ask() => {
+            screen.warning(format!(
+                "this erases settings, keys and stored messages of `{name}` ({mac}); there is no way back"
+            ));
+            wizard::ask("Type its name to go on")?
+        }
+        None => return Err(WipeError::WouldErase { name: name.to_owned() }.into()),
+    };
+    if typed == name || typed.eq_ignore_ascii_case(mac) {
+        return Ok(());
+    }
+    Err(WipeError::OtherName { name: name.to_owned(), given: typed }.into())
+}
+
+/// The registry's entry goes when the user wants it to: its key opens nothing any more.
+fn forget_here(given: &WipeArguments, mac: [u8; 6], name: &str, context: &Context) -> Result<(), Failure> {
+    let store = Store::open(context.screen)?;
+    let digits = to_hex(&mac, "");
+    if !store.devices()?.iter().any(|entry| entry.mac == digits) {
+        return Ok(());
+    }
+    let agreed = given.forget
+        || (context.screen.can_ask() && wizard::confirm(&format!("Also forget `{name}` on this computer"))?);
+    if !agreed {
+        context.screen.line(format!("`espbroker devices forget {name}` forgets it on this computer too."));
+        return Ok(());
+    }
+    forget(&store, &[digits], system_keyring().as_deref())?;
+    context.screen.line(format!("Forgotten: `{name}`."));
+    Ok(())
+}
