@@ -103,7 +103,7 @@ impl Ports {
 /// Who is behind a port that was worked on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Behind {
-    /// The port cannot be opened.
+    /// The port is gone.
     NoPort,
     /// Nobody says anything that is understood.
     Silence,
@@ -111,14 +111,28 @@ pub(super) enum Behind {
     Firmware(Mac),
 }
 
-/// Asks without disturbing whoever is there: a device that runs goes on running.
-pub(super) fn who_is_behind(name: &str) -> Behind {
-    let Ok(mut port) = transport::open(name, BAUD) else { return Behind::NoPort };
-    match ask(port.as_mut()) {
-        Ok(Some(mac)) => Behind::Firmware(mac),
-        Ok(None) => Behind::Silence,
-        Err(_) => Behind::NoPort,
+/// A port that is held open, so that nobody can be unplugged and somebody else connected without being noticed.
+pub(super) struct Watch(Box<dyn Transport>);
+
+impl Watch {
+    /// `None` where the port cannot be opened.
+    pub(super) fn new(name: &str) -> Option<Self> {
+        transport::open(name, BAUD).ok().map(Self)
     }
+
+    /// Asks without disturbing whoever is there: a device that runs goes on running.
+    pub(super) fn who_is_behind(&mut self) -> Behind {
+        match ask(self.0.as_mut()) {
+            Ok(Some(mac)) => Behind::Firmware(mac),
+            Ok(None) => Behind::Silence,
+            Err(_) => Behind::NoPort,
+        }
+    }
+}
+
+/// Whether the port can be opened, and stays open.
+pub(super) fn is_there(name: &str) -> bool {
+    Watch::new(name).is_some_and(|mut watch| watch.who_is_behind() != Behind::NoPort)
 }
 
 fn ask(port: &mut dyn Transport) -> Result<Option<Mac>, transport::TransportError> {
@@ -161,6 +175,6 @@ mod tests {
         let ports: Ports = "/dev/none-of-this-name,rfc2217://127.0.0.1:1".parse().unwrap();
         let present: Vec<String> = ports.present().unwrap().into_iter().map(|port| port.name).collect();
         assert_eq!(present, ["rfc2217://127.0.0.1:1"]);
-        assert_eq!(who_is_behind("rfc2217://127.0.0.1:1"), Behind::NoPort);
+        assert!(!is_there("rfc2217://127.0.0.1:1"));
     }
 }

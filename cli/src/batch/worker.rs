@@ -14,7 +14,7 @@ use super::{
     journal::{Finished, MacText, Record, now},
     lanes::{Manner, PortLane},
     matching::{Claim, State},
-    ports::{Behind, Port, who_is_behind},
+    ports::{Behind, Port, Watch, is_there},
 };
 use crate::{
     device::{self, Device},
@@ -29,6 +29,8 @@ use crate::{
 
 /// Between two looks at a port where nothing goes on.
 const PAUSE: Duration = Duration::from_millis(1000);
+/// How often a port that cannot be opened is tried once more.
+const TRIES: u32 = 2;
 /// How often a device must be silent before somebody else is looked for in its place.
 const SILENCES: u32 = 2;
 
@@ -60,7 +62,7 @@ pub(super) fn serve(batch: &Batch<'_>, port: &Port) {
     while batch.goes_on() && batch.is_present(&port.name) {
         if let Some(mac) = met {
             match next_one(batch, port, &lane, mac) {
-                Next::Same => continue,
+                Next::Over => break,
                 // Whoever is silent may still be the one that failed, so what was said of it stays.
                 Next::Other => expected = Told::No,
                 Next::Plugged => {
@@ -104,38 +106,43 @@ pub(super) fn serve(batch: &Batch<'_>, port: &Port) {
 
 /// Who is on a port on which a device was met.
 enum Next {
-    /// Still that one.
-    Same,
     /// Perhaps somebody else.
     Other,
     /// The port was away, so somebody was plugged in.
     Plugged,
+    /// It does not matter any more.
+    Over,
 }
 
-/// Waits a moment, and says whether it is time to look who is there.
+/// Waits until somebody else may be there.
 fn next_one(batch: &Batch<'_>, port: &Port, lane: &PortLane, met: Mac) -> Next {
-    for _ in 0..SILENCES {
+    let mut watch = Watch::new(&port.name);
+    let mut silences = 0;
+    loop {
+        let Some(open) = &mut watch else {
+            wait_for_port(batch, port);
+            return Next::Plugged;
+        };
         batch.pause(PAUSE);
         if !batch.goes_on() || !batch.is_present(&port.name) {
-            return Next::Same;
+            return Next::Over;
         }
-        match who_is_behind(&port.name) {
-            Behind::Firmware(mac) if mac == met => return Next::Same,
+        match open.who_is_behind() {
+            Behind::Firmware(mac) if mac == met => silences = 0,
             Behind::Firmware(_) => return Next::Other,
-            Behind::NoPort => {
-                wait_for_port(batch, port);
-                return Next::Plugged;
+            Behind::NoPort => watch = None,
+            Behind::Silence => silences += 1,
+        }
+        if silences >= SILENCES {
+            // Whoever is silent is asked by the loader; a device that was dealt with already stays as it is.
+            drop(watch);
+            if identified(batch, port, lane) != Some(met) {
+                return Next::Other;
             }
-            Behind::Silence => {}
-        }
-    }
-    // Whoever is silent is asked by the loader; a device that was dealt with already stays as it is.
-    match identified(batch, port, lane) {
-        Some(mac) if mac == met => {
+            watch = Watch::new(&port.name);
+            silences = 0;
             batch.pause(PAUSE * 4);
-            Next::Same
         }
-        _ => Next::Other,
     }
 }
 
@@ -150,7 +157,7 @@ fn identified(batch: &Batch<'_>, port: &Port, lane: &PortLane) -> Option<Mac> {
 }
 
 fn wait_for_port(batch: &Batch<'_>, port: &Port) {
-    while batch.goes_on() && batch.is_present(&port.name) && who_is_behind(&port.name) == Behind::NoPort {
+    while batch.goes_on() && batch.is_present(&port.name) && !is_there(&port.name) {
         batch.pause(PAUSE / 4);
     }
 }
@@ -165,10 +172,18 @@ fn attempt(batch: &Batch<'_>, port: &Port, lane: &PortLane, expected: Told) -> A
         Told::No => batch.loader.once(cancel.clone()),
     };
     let mut events = |event: Event| narrator.event(event);
-    let mut session = match loader.connect(&device, &narrator, &mut events) {
-        Ok(session) => session,
-        Err(error @ FlasherError::Transport(_)) => return Attempt::NoPort(error.into()),
-        Err(error) => return Attempt::NoAnswer(error.into()),
+    let mut tries = 0;
+    let mut session = loop {
+        // A port that has just appeared may not be ready, or still busy with who asked before.
+        match loader.connect(&device, &narrator, &mut events) {
+            Ok(session) => break session,
+            Err(FlasherError::Transport(_)) if tries < TRIES && !cancel.is_cancelled() => {
+                tries += 1;
+                thread::sleep(PAUSE / 2);
+            }
+            Err(error @ FlasherError::Transport(_)) => return Attempt::NoPort(error.into()),
+            Err(error) => return Attempt::NoAnswer(error.into()),
+        }
     };
     let info = match device::identify(&mut session, &narrator) {
         Ok(info) => info,
