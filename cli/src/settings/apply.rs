@@ -52,6 +52,10 @@ pub(crate) fn apply(settings: &Settings, config: &mut model::Config) -> Result<(
             .map(|(index, bridge)| bridge_model(settings, index, bridge, &config.bridges))
             .collect::<Result<_, _>>()?;
     }
+    if let Some(plug) = &settings.plug {
+        config.plug.power_on = plug.power_on.map_or(config.plug.power_on, |power_on| power_on.0);
+        config.plug.led = plug.led.map_or(config.plug.led, |led| led.0);
+    }
     if let Some(cluster) = &settings.cluster {
         config.cluster = Some(cluster_model(settings, cluster, config.cluster.as_ref())?);
     }
@@ -376,6 +380,17 @@ mod tests {
 
         let error = user(&format!("{ann}{read}")).unwrap_err();
         assert_eq!(error, "broker.users[0].password is missing");
+    }
+
+    #[test]
+    fn a_plug_needs_a_profile_with_a_relay_and_keeps_what_is_not_named() {
+        let plug = "role = \"plug\"\nprofile = \"sonoff-s31\"\n";
+        let device = applied(&format!("{plug}[plug]\npower_on = \"off\"\n"), &device()).unwrap();
+        assert_eq!(device.plug.power_on, model::PowerOn::Off);
+        let config = applied("[plug]\nled = \"off\"\n", &device).unwrap();
+        assert_eq!((config.plug.power_on, config.plug.led), (model::PowerOn::Off, model::LedUse::Off));
+        let error = applied("profile = \"nodemcu\"\n", &device).unwrap_err();
+        assert!(error.contains("role is plug"), "{error}");
     }
 
     #[test]

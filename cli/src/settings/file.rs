@@ -23,6 +23,7 @@ pub(crate) struct Settings {
     pub(crate) access_point: Option<AccessPointSettings>,
     pub(crate) broker: Option<BrokerSettings>,
     pub(crate) bridges: Option<Vec<BridgeSettings>>,
+    pub(crate) plug: Option<PlugSettings>,
     pub(crate) cluster: Option<ClusterSettings>,
 }
 
@@ -148,6 +149,13 @@ pub(crate) struct BridgeTopicSettings {
     pub(crate) local_prefix: String,
     #[serde(default)]
     pub(crate) remote_prefix: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PlugSettings {
+    pub(crate) power_on: Option<Word<model::PowerOn>>,
+    pub(crate) led: Option<Word<model::LedUse>>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

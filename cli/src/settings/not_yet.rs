@@ -1,12 +1,20 @@
 //! What a config may hold and the firmware does not do yet: said before it is written, so that nobody waits for it.
 
-use espbroker_config::model::{Config, Role};
+use espbroker_config::model::{Config, Pin, PinFunction, Role};
 
-/// One sentence for each thing that is stored and has no effect.
+/// One sentence for each thing that is stored and has no effect, or not the one that is hoped for.
 pub(crate) fn not_yet(config: &Config) -> Vec<&'static str> {
     let mut sentences = Vec::new();
-    if config.role != Role::Broker {
-        sentences.push("the role is stored, but the firmware is a broker only so far");
+    let mut pins = config.profile.iter().flat_map(|profile| &profile.pins);
+    let is_meter = |pin: &Pin| {
+        use PinFunction::{MeterCf, MeterCf1, MeterRx, MeterSel};
+        matches!(pin.function, MeterCf | MeterCf1 | MeterSel | MeterRx)
+    };
+    if config.role != Role::Broker && pins.any(is_meter) {
+        sentences.push("the board has a power meter, but the firmware does not read it yet");
+    }
+    if config.role == Role::Plug && config.bridges.is_empty() {
+        sentences.push("the role is plug, but no bridge leads to a broker: the plug is one for itself");
     }
     if config.bridges.iter().any(|bridge| bridge.tls) {
         sentences.push(
@@ -22,7 +30,7 @@ pub(crate) fn not_yet(config: &Config) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use espbroker_config::{
-        model::{Bridge, Cluster},
+        model::{Bridge, Cluster, Profile},
         secret::Secret,
     };
 
@@ -35,6 +43,12 @@ mod tests {
         config.bridges.push(Bridge::new("cloud", "example.org"));
         assert!(not_yet(&config).is_empty());
         config.role = Role::Plug;
+        assert!(not_yet(&config).is_empty());
+        let bridges = std::mem::take(&mut config.bridges);
+        assert_eq!(not_yet(&config).len(), 1);
+        config.bridges = bridges;
+        let meter = Pin { gpio: 3, function: PinFunction::MeterRx, inverted: false };
+        config.profile = Some(Profile { pins: vec![meter], ..Profile::new("metering-plug") });
         config.bridges.push(Bridge { tls: true, ..Bridge::new("cloud", "example.org") });
         config.cluster = Some(Cluster::new("home", Secret::new([0; 32])));
         assert_eq!(not_yet(&config).len(), 3);

@@ -5,7 +5,7 @@ use espbroker_config::model;
 use super::{
     file::{
         AccessPointSettings, BridgeSettings, BridgeTopicSettings, BrokerSettings, ClusterSettings,
-        Ipv4Settings, LimitSettings, PermissionSettings, Settings, UserSettings, WifiSettings,
+        Ipv4Settings, LimitSettings, PermissionSettings, PlugSettings, Settings, UserSettings, WifiSettings,
     },
     secret_source::HiddenText,
     word::Word,
@@ -23,6 +23,9 @@ pub(crate) fn render(config: &model::Config) -> Settings {
         access_point: Some(access_point(&config.access_point)),
         broker: Some(broker(&config.broker)),
         bridges: (!config.bridges.is_empty()).then(|| config.bridges.iter().map(bridge).collect()),
+        plug: (config.role != model::Role::Broker || config.plug != model::Plug::default()).then_some(
+            PlugSettings { power_on: Some(Word(config.plug.power_on)), led: Some(Word(config.plug.led)) },
+        ),
         cluster: config.cluster.as_ref().map(|cluster| ClusterSettings {
             name: cluster.name.clone(),
             key: Some(HiddenText::masked()),

@@ -14,6 +14,7 @@ use crate::{
     event::{BridgeId, CloseReason, ConnectionId, Input, Output, Transport},
     log_in_guard::LogInGuard,
     outbox::{Outbox, Sent},
+    own::Own,
     permission::Wish,
     plain::Plain,
     retained::Retained,
@@ -49,6 +50,8 @@ pub struct Broker<A> {
     pub(crate) log_in_guard: LogInGuard,
     pub(crate) system: System,
     pub(crate) bridges: Bridges,
+    /// While the device itself listens.
+    pub(crate) own: Option<Box<Own>>,
     /// Where the next round over all connections begins.
     pub(crate) turn: usize,
     /// Number of the next client identifier that the broker itself assigns.
@@ -70,6 +73,7 @@ impl<A: Access> Broker<A> {
             log_in_guard: LogInGuard::new(),
             system: System::default(),
             bridges: Bridges::new(settings.seed),
+            own: None,
             turn: 0,
             next_client: 0,
             settings,
@@ -183,6 +187,7 @@ impl<A: Access> Broker<A> {
             + self.retained.memory()
             + self.outbox.memory()
             + self.bridges.memory()
+            + self.own.as_deref().map_or(0, Own::memory)
     }
 
     pub(crate) fn find(&mut self, id: ConnectionId) -> Option<&mut Connection> {

@@ -153,7 +153,12 @@ impl<A: Access> Broker<A> {
         if passage == Passage::Ends {
             return Ok(());
         }
-        let Self { connections, away, shared, retained, settings, counters, room, outbox, access, .. } = self;
+        let Self {
+            connections, away, shared, retained, settings, counters, room, outbox, access, own, ..
+        } = self;
+        if let Some(own) = own.as_deref_mut() {
+            own.hear(topic, payload, counters);
+        }
         let mut passed_on = false;
         let mut draft = Draft { content, made: None };
         if retain == Retain::Retained {

@@ -6,7 +6,8 @@ use crate::{
     codec::Unknown,
     model::{
         Access, AccessPoint, AccessPointPolicy, Anonymous, Bridge, BridgeTopic, Broker, Cluster, Config,
-        Direction, FixedIpv4, Limits, PasswordHash, Permission, Profile, Role, User, Wifi,
+        Direction, FixedIpv4, LedUse, Limits, PasswordHash, Permission, Plug, PowerOn, Profile, Role, User,
+        Wifi,
     },
     secret::Secret,
 };
@@ -28,6 +29,7 @@ impl Config {
             broker: Broker::default(),
             bridges: Vec::new(),
             profile: None,
+            plug: Plug::default(),
             admin_key: None,
             cluster: None,
             unknown: Unknown::default(),
@@ -159,6 +161,13 @@ impl Profile {
     /// A board with no pins in use.
     pub fn new(id: impl Into<String>) -> Self {
         Self { id: id.into(), pins: Vec::new(), unknown: Unknown::default() }
+    }
+}
+
+impl Default for Plug {
+    /// Comes back as it was, with an LED that shows the state of the network.
+    fn default() -> Self {
+        Self { power_on: PowerOn::Last, led: LedUse::Status, unknown: Unknown::default() }
     }
 }
 

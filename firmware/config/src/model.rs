@@ -17,6 +17,8 @@ pub const BRIDGES_MAX: usize = 4;
 pub const BRIDGE_TOPICS_MAX: usize = 16;
 /// Most permissions of a user, and of clients without one.
 pub const PERMISSIONS_MAX: usize = 16;
+/// Most relays of a profile, where they are to be switched.
+pub const RELAYS_MAX: usize = 4;
 /// Most pins of a profile.
 pub const PINS_MAX: usize = 16;
 
@@ -37,6 +39,8 @@ pub struct Config {
     pub bridges: Vec<Bridge>,
     /// Board or plug this runs on.
     pub profile: Option<Profile>,
+    /// What a plug does by itself.
+    pub plug: Plug,
     /// Seals remote changes of this config; made by the host at set-up.
     pub admin_key: Option<Secret<[u8; 32]>>,
     /// Membership in a group of brokers.
@@ -50,7 +54,7 @@ pub struct Config {
 pub enum Role {
     /// MQTT broker.
     Broker,
-    /// Switchable plug that is a client of a broker.
+    /// Switchable plug, for a broker that a bridge leads to.
     Plug,
     /// Both at once.
     BrokerAndPlug,
@@ -365,6 +369,41 @@ words!(PinFunction {
    MeterSel = 8 "meter-sel",
    MeterRx = 9 "meter-rx",
 });
+
+/// What a plug does by itself. Of no effect while the device is a broker only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plug {
+    /// The relays when power comes. A restart without a loss of power leaves them as they are. Default `last`.
+    pub power_on: PowerOn,
+    /// What the status LED shows. Default `status`.
+    pub led: LedUse,
+    /// Newer fields.
+    pub unknown: Unknown,
+}
+
+/// The relays of a plug when power comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PowerOn {
+    /// All off.
+    Off,
+    /// All on.
+    On,
+    /// As they were two seconds before the power went.
+    Last,
+}
+
+words!(PowerOn { Off = 1 "off", On = 2 "on", Last = 3 "last" });
+
+/// What the status LED shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LedUse {
+    /// Lit while the device is on its network, blinking while it is not.
+    Status,
+    /// Nothing: it stays dark.
+    Off,
+}
+
+words!(LedUse { Status = 1 "status", Off = 2 "off" });
 
 /// Membership in a group of brokers; at most 8 members share one virtual address.
 #[derive(Clone, Debug, PartialEq, Eq)]

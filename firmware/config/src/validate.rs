@@ -13,8 +13,8 @@ use core::{fmt, net::Ipv4Addr, ops::RangeInclusive};
 use crate::{
     model::{
         AccessPoint, AccessPointPolicy, BRIDGE_TOPICS_MAX, BRIDGES_MAX, Bridge, BridgeTopic, Broker, Cluster,
-        Config, FixedIpv4, Limits, PERMISSIONS_MAX, PINS_MAX, Passphrase, Permission, Profile, USERS_MAX,
-        User, Wifi,
+        Config, FixedIpv4, Limits, PERMISSIONS_MAX, PINS_MAX, Passphrase, Permission, PinFunction, Profile,
+        RELAYS_MAX, Role, USERS_MAX, User, Wifi,
     },
     password::{ITERATIONS_MAX, SALT_MAX, SALT_MIN},
     wifi::{PassphraseError, SSID_MAX, check_passphrase},
@@ -63,6 +63,12 @@ impl Config {
         unique("bridges", "name", &self.bridges, |bridge| &bridge.name)?;
         if let Some(profile) = &self.profile {
             profile.validate().map_err(|invalid| invalid.under("profile"))?;
+        }
+        let pins = self.profile.iter().flat_map(|profile| &profile.pins);
+        let relays = pins.filter(|pin| pin.function == PinFunction::Relay).count();
+        if self.role != Role::Broker && !(1..=RELAYS_MAX).contains(&relays) {
+            let bound = format!("broker with a profile that has not 1-{RELAYS_MAX} relays");
+            return Err(invalid("role", &self.role, bound));
         }
         if let Some(cluster) = &self.cluster {
             let ipv4 = self.wifi.as_ref().and_then(|wifi| wifi.ipv4.as_ref());

@@ -85,7 +85,7 @@ mod tests {
 
     use crate::{
         image::Target,
-        model::{Access, AccessPointPolicy, Anonymous, Direction, PinFunction, Role},
+        model::{Access, AccessPointPolicy, Anonymous, Direction, LedUse, PinFunction, PowerOn, Role},
         slots::RollBack,
     };
 
@@ -103,7 +103,18 @@ mod tests {
 
     #[test]
     fn every_word_and_number_leads_back_to_its_variant() {
-        round_trip!(Access, AccessPointPolicy, Anonymous, Direction, PinFunction, Role, RollBack, Target);
+        round_trip!(
+            Access,
+            AccessPointPolicy,
+            Anonymous,
+            Direction,
+            LedUse,
+            PinFunction,
+            PowerOn,
+            Role,
+            RollBack,
+            Target
+        );
     }
 
     #[test]

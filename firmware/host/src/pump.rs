@@ -269,6 +269,8 @@ impl Pump {
             Output::Open { bridge, host, port } => self.openings.open(bridge, host, port, self.now()),
             Output::Abandon { bridge } => self.openings.abandon(bridge),
             Output::Datagram { channel, to, bytes } => self.datagrams.send(channel, to, &bytes),
+            // There are none; a status line tells what a relay does.
+            Output::Pin { .. } => {}
             Output::Restart => self.restart = Restart::Wanted,
         }
     }

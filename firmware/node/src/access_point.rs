@@ -2,7 +2,7 @@
 //!
 //! The fallback opens when there is no network to join or the station has been down for [`FALLBACK_AFTER`], and
 //! closes as soon as the station is up. The station goes on trying meanwhile: a router that was switched off comes
-//! back without anybody's help.
+//! back without anybody's help. A plug's button asks for it for [`ASKED_FOR`], also while the station is up.
 
 use alloc::{format, vec::Vec};
 use core::{net::IpAddr, time::Duration};
@@ -22,6 +22,9 @@ use crate::{
 /// How long the station may be down before the fallback opens.
 pub const FALLBACK_AFTER: Duration = Duration::from_secs(60);
 
+/// How long the access point stays open when somebody has asked for it.
+pub const ASKED_FOR: Duration = Duration::from_secs(600);
+
 #[derive(Clone, Copy, Debug)]
 enum State {
     Closed,
@@ -36,6 +39,8 @@ pub(crate) struct AccessPoint {
     ssid: Vec<u8>,
     passphrase: Option<Secret<alloc::string::String>>,
     state: State,
+    /// Somebody has asked for it to be open until then.
+    asked_until: Option<Instant>,
 }
 
 impl AccessPoint {
@@ -47,7 +52,13 @@ impl AccessPoint {
             ssid: ssid.unwrap_or_else(|| format!("espbroker-{x:02x}{y:02x}{z:02x}").into_bytes()),
             passphrase: settings.passphrase.clone(),
             state: State::Closed,
+            asked_until: None,
         }
+    }
+
+    /// Has it open for [`ASKED_FOR`], unless the config forbids it altogether.
+    pub(crate) fn ask(&mut self, now: Instant) {
+        self.asked_until = Some(now + ASKED_FOR);
     }
 
     /// Opens or closes it if that is due.
@@ -70,6 +81,7 @@ impl AccessPoint {
     pub(crate) fn poll_at(&self, station: Option<&Station>) -> Option<Instant> {
         match (self.policy, self.state) {
             (AccessPointPolicy::Fallback, State::Closed) => Some(station?.down_since()? + FALLBACK_AFTER),
+            (AccessPointPolicy::Fallback, State::Opening | State::Up { .. }) => self.asked_until,
             _ => None,
         }
     }
@@ -81,6 +93,11 @@ impl AccessPoint {
             self.state = State::Up { ip };
         }
         wanted
+    }
+
+    /// Whether it is open because somebody has asked for it.
+    pub(crate) const fn is_asked_for(&self) -> bool {
+        self.is_up() && self.asked_until.is_some()
     }
 
     pub(crate) const fn is_up(&self) -> bool {
@@ -102,13 +119,17 @@ impl AccessPoint {
         })
     }
 
-    fn is_wanted(&self, station: Option<&Station>, now: Instant) -> bool {
+    fn is_wanted(&mut self, station: Option<&Station>, now: Instant) -> bool {
         match self.policy {
             AccessPointPolicy::Always => true,
             AccessPointPolicy::Never => false,
-            AccessPointPolicy::Fallback => station.is_none_or(|station| {
-                station.down_since().is_some_and(|since| now >= since + FALLBACK_AFTER)
-            }),
+            AccessPointPolicy::Fallback => {
+                self.asked_until.take_if(|until| *until <= now);
+                self.asked_until.is_some()
+                    || station.is_none_or(|station| {
+                        station.down_since().is_some_and(|since| now >= since + FALLBACK_AFTER)
+                    })
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ use espbroker_config::{
     model::{Config, Wifi},
     secret::Secret,
 };
+pub use espbroker_plug::{Level, PinMode};
 
 use crate::{
     discovery::Channel,
@@ -134,6 +135,14 @@ pub enum Input<'a> {
         /// Its payload.
         bytes: &'a [u8],
     },
+    /// The level of a pin that [`Output::Pin`] has put under watch; of an output before start-up is over, that it has kept
+    /// this level over the restart. A platform without pins feeds none.
+    Pin {
+        /// GPIO number.
+        gpio: u8,
+        /// What is on it.
+        level: Level,
+    },
     /// Fresh figures of the allocator.
     Heap {
         /// Bytes free now.
@@ -198,6 +207,13 @@ pub enum Output {
         to: SocketAddr,
         /// Its payload.
         bytes: Vec<u8>,
+    },
+    /// Make a pin what it is to be. A platform without pins does nothing.
+    Pin {
+        /// GPIO number.
+        gpio: u8,
+        /// What it is to be.
+        mode: PinMode,
     },
     /// Start the whole chip again; nothing comes after it.
     Restart,

@@ -11,6 +11,7 @@
 //!   port open or refused                send, close
 //!   client: accepted, bytes, closed     restart
 //!   datagram                            datagram
+//!   pin: level                          pin: level, watch
 //!
 //! boot --> image digest --> config --+--> join --> address --+--> listen --> heap, ready
 //!          (steps of 4 KB)           |     |  down for 60 s  |
@@ -20,13 +21,13 @@
 //! ```
 //!
 //! Each arrow is a status line ([`status`]). `measure` calculates the digest, `node` runs the sequence up to the
-//! config and `online` what follows: [`wifi`] joins, `access_point` falls back, `server` listens and holds the broker, [`discovery`] lets the device be
-//! found.
+//! config and `online` what follows: [`wifi`] joins, `access_point` falls back, `server` listens and holds the broker, `plug` switches
+//! relays, [`discovery`] lets the device be found.
 //! Whoever has the admin key changes the config while all this runs: `admin` takes the frames, `node::change` answers
 //! them, and `trial` keeps or takes back what was changed. `improv` sets the Wi-Fi over the serial port in the same way.
 //! Losing the network goes back to the join; the broker and its retained messages stay.
 //!
-//! Left out so far: plug and cluster.
+//! Left out so far: cluster.
 #![no_std]
 
 extern crate alloc;
@@ -44,6 +45,7 @@ pub mod listeners;
 mod measure;
 mod node;
 mod online;
+mod plug;
 mod server;
 mod settings;
 pub mod status;
@@ -54,7 +56,8 @@ mod trial;
 pub mod wifi;
 
 pub use interface::{
-    BootInfo, BridgeId, Bytes, ConnectionId, Heap, Input, Network, OpenFailure, Output, RadioCommand,
+    BootInfo, BridgeId, Bytes, ConnectionId, Heap, Input, Level, Network, OpenFailure, Output, PinMode,
+    RadioCommand,
 };
 pub use node::Node;
 pub use wifi::StationEvent;

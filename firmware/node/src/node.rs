@@ -7,6 +7,7 @@ use espbroker_config::{
     model::Config,
     slots::{self, Absence, Loaded},
 };
+use espbroker_plug::Pins;
 
 use crate::{
     Instant,
@@ -47,6 +48,8 @@ pub struct Node<F> {
     trials: Trials,
     /// When the device starts again, after what it has to say has gone.
     restart_at: Option<Instant>,
+    /// Outputs that have kept their level over the restart.
+    kept: Pins,
 }
 
 enum Stage {
@@ -75,6 +78,7 @@ impl<F: NorFlash> Node<F> {
             admin: Admin::new(info.seed),
             trials: Trials::default(),
             restart_at: None,
+            kept: Pins::default(),
         };
         // Ends whatever the boot ROM has left on the line at its own baud rate.
         node.print("\r\n");
@@ -120,6 +124,7 @@ impl<F: NorFlash> Node<F> {
                         self.print("store: unreadable, retained messages are not kept over a restart\r\n");
                     }
                 }
+                online.start_plug(&config, &self.kept, now, &mut self.outputs);
                 self.stage = Stage::Run(Box::new(online));
                 self.handle(Input::Tick, now);
             }
@@ -138,6 +143,7 @@ impl<F: NorFlash> Node<F> {
                     }
                 }
             }
+            (Stage::Measure(_) | Stage::Load, Input::Pin { gpio, level }) => self.kept.note(gpio, level),
             // Nothing was asked of the radio or the network yet.
             (Stage::Measure(_) | Stage::Load, _) => return,
         }
@@ -245,7 +251,7 @@ impl<F: NorFlash> Node<F> {
         }
         match request {
             Request::Status => self.listed = Some(0),
-            Request::Restart => self.restart(),
+            Request::Restart => self.restart(now),
             Request::Admin(frame) => self.administer_console(frame, now),
             Request::Help => self.print(HELP),
             Request::Unknown => self.print("unknown command, try help\r\n"),

@@ -8,6 +8,7 @@ use core::net::IpAddr;
 
 use espbroker_broker::Input as BrokerInput;
 use espbroker_config::model::{Config, Wifi};
+use espbroker_plug::{Link, Pins};
 
 use crate::{
     Instant,
@@ -15,6 +16,7 @@ use crate::{
     discovery::{Discovery, Reach},
     heap::HeapGauge,
     interface::{BootInfo, Input, Output, RadioCommand},
+    plug::{PlugRole, Wish},
     server::Server,
     status::{AddressSource, Mode, Service, Status, WifiState},
     wifi::{Station, StationOutput},
@@ -28,6 +30,8 @@ pub(crate) struct Online {
     pub(crate) server: Server,
     heap: HeapGauge,
     discovery: Discovery,
+    /// While the role is that of a plug.
+    plug: Option<PlugRole>,
     /// What the last `ready` said; `None` when it is no longer so.
     ready: Option<Mode>,
 }
@@ -46,6 +50,7 @@ impl Online {
             server: Server::new(config, info),
             heap: HeapGauge::new(info.heap),
             discovery: Discovery::new(config, info.mac, info.target),
+            plug: None,
             ready: None,
         };
         if let Some(wifi) = &config.wifi {
@@ -54,6 +59,24 @@ impl Online {
             online.follow_station(steps, now, outputs);
         }
         online
+    }
+
+    /// Begins to switch relays, if that is the device's role. `kept` are the outputs that the restart has left as they were.
+    pub(crate) fn start_plug(
+        &mut self,
+        config: &Config,
+        kept: &Pins,
+        now: Instant,
+        outputs: &mut VecDeque<Output>,
+    ) {
+        self.plug = PlugRole::start(config, kept, &mut self.server, now, outputs);
+    }
+
+    /// Takes leave before a restart that was asked for.
+    pub(crate) fn leave(&mut self, now: Instant, outputs: &mut VecDeque<Output>) {
+        if let Some(plug) = &mut self.plug {
+            plug.leave(&mut self.server, now, outputs);
+        }
     }
 
     /// Takes what has happened. What comes over the serial port is not for this part.
@@ -96,6 +119,11 @@ impl Online {
             Input::Datagram { channel, from, bytes } => {
                 self.discovery.datagram(channel, from, bytes, now, outputs);
             }
+            Input::Pin { gpio, level } => {
+                if let Some(plug) = &mut self.plug {
+                    plug.pin(gpio, level, now);
+                }
+            }
             Input::Configured(config) => self.server.configure(config, now, outputs),
             Input::Console(_) => {}
         }
@@ -109,6 +137,7 @@ impl Online {
             self.access_point.poll_at(station),
             self.server.poll_at(),
             self.discovery.poll_at(),
+            self.plug.as_ref().and_then(PlugRole::poll_at),
         ]
         .into_iter()
         .flatten()
@@ -160,6 +189,7 @@ impl Online {
             tell(self.access_point.status());
         }
         self.server.statuses().for_each(&mut tell);
+        self.plug.iter().flat_map(PlugRole::statuses).for_each(&mut tell);
         tell(self.heap.status(&self.server.broker));
         if let Some(mode) = self.ready {
             tell(Status::Ready { mode });
@@ -183,6 +213,11 @@ impl Online {
             let mut steps = Vec::new();
             station.poll(now, &mut steps);
             self.follow_station(steps, now, outputs);
+        }
+        if let Some(plug) = &mut self.plug
+            && let Some(Wish::AccessPoint) = plug.run(&mut self.server, now, outputs)
+        {
+            self.access_point.ask(now);
         }
         let was_up = self.access_point.is_up();
         if let Some(command) = self.access_point.poll(self.station.as_ref(), now) {
@@ -208,6 +243,14 @@ impl Online {
             }
         }
         self.discovery.follow(self.reach(), now, outputs);
+        let link = match mode {
+            Some(Mode::Station) if !self.access_point.is_asked_for() => Link::Joined,
+            Some(_) => Link::AccessPoint,
+            None => Link::Joining,
+        };
+        if let Some(plug) = &mut self.plug {
+            plug.link(link, now, outputs);
+        }
     }
 
     /// Where the broker can be reached through the best network there is.

@@ -192,8 +192,34 @@ impl Server {
         self.broker.handle(input, self.now);
     }
 
+    /// Publishes a message of the device's own, to be retained.
+    pub(crate) fn retain(
+        &mut self,
+        topic: &str,
+        payload: &str,
+        now: Instant,
+        outputs: &mut VecDeque<Output>,
+    ) {
+        self.carry_out(outputs);
+        self.now = broker_instant(now);
+        self.broker.retain_own(topic, payload.as_bytes(), self.now);
+    }
+
+    /// Publishes a message of the device's own.
+    pub(crate) fn publish(
+        &mut self,
+        topic: &str,
+        payload: &str,
+        now: Instant,
+        outputs: &mut VecDeque<Output>,
+    ) {
+        self.carry_out(outputs);
+        self.now = broker_instant(now);
+        self.broker.publish_own(topic, payload.as_bytes(), self.now);
+    }
+
     /// Puts out what the broker wants, before it is told something else.
-    fn carry_out(&mut self, outputs: &mut VecDeque<Output>) {
+    pub(crate) fn carry_out(&mut self, outputs: &mut VecDeque<Output>) {
         outputs.extend(core::iter::from_fn(|| self.poll_output()));
     }
 

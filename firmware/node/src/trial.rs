@@ -295,6 +295,7 @@ fn effect(old: &Config, new: &Config) -> Effect {
         wifi,
         access_point,
         profile,
+        plug,
         cluster,
         unknown,
     } = new;
@@ -309,6 +310,7 @@ fn effect(old: &Config, new: &Config) -> Effect {
         && *wifi == old.wifi
         && *access_point == old.access_point
         && *profile == old.profile
+        && *plug == old.plug
         && *cluster == old.cluster
         && *unknown == old.unknown;
     if is_same { Effect::AtOnce } else { Effect::Restart }

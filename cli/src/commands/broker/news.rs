@@ -97,7 +97,8 @@ impl News {
             | Status::Address { .. }
             | Status::AccessPoint(_)
             | Status::Trial(_)
-            | Status::Admin { .. } => return None,
+            | Status::Admin { .. }
+            | Status::Relay { .. } => return None,
         })
     }
 

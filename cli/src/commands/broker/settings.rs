@@ -1,7 +1,7 @@
 //! The config that a broker on this computer runs with: the settings file, the flags, and no radio.
 
 use espbroker_config::{
-    model::{Anonymous, Config, Wifi},
+    model::{Anonymous, Config, Role, Wifi},
     slots,
 };
 
@@ -72,6 +72,8 @@ pub(in crate::commands) fn take_what_is_for_a_board(settings: &mut Settings) -> 
         ("profile", settings.profile.take().is_some()),
         ("[wifi]", settings.wifi.take().is_some()),
         ("[access_point]", settings.access_point.take().is_some()),
+        ("role", settings.role.take().is_some_and(|role| role.0 != Role::Broker)),
+        ("[plug]", settings.plug.take().is_some()),
     ];
     taken.into_iter().filter_map(|(name, was_there)| was_there.then_some(name)).collect()
 }

@@ -16,6 +16,8 @@ mod messages;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod own;
+#[cfg(test)]
 mod pacing;
 #[cfg(test)]
 mod permissions;

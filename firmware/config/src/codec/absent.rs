@@ -3,6 +3,9 @@
 //! Most are also the defaults of new configs today. Those may change; what is on a device must go on meaning what it
 //! meant when it was written.
 
+use super::Unknown;
+use crate::model::{LedUse, Plug, PowerOn};
+
 pub(super) mod broker {
     pub(in crate::codec) const SYS_INTERVAL: u16 = 10;
 }
@@ -19,4 +22,8 @@ pub(super) mod bridge {
     pub(in crate::codec) const OUTGOING_RETAIN: bool = true;
     pub(in crate::codec) const RESTART_BASE: u16 = 5;
     pub(in crate::codec) const RESTART_CAP: u16 = 30;
+}
+
+pub(super) fn plug() -> Plug {
+    Plug { power_on: PowerOn::Last, led: LedUse::Status, unknown: Unknown::default() }
 }

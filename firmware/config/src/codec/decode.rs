@@ -8,8 +8,9 @@ use super::{DecodeError, Unknown, absent, keys};
 use crate::{
     model::{
         Access, AccessPoint, AccessPointPolicy, Anonymous, BRIDGE_TOPICS_MAX, BRIDGES_MAX, Bridge,
-        BridgeTopic, Broker, Cluster, Config, Direction, FixedIpv4, Limits, PERMISSIONS_MAX, PINS_MAX,
-        Passphrase, PasswordHash, Permission, Pin, PinFunction, Profile, Role, USERS_MAX, User, Wifi,
+        BridgeTopic, Broker, Cluster, Config, Direction, FixedIpv4, LedUse, Limits, PERMISSIONS_MAX,
+        PINS_MAX, Passphrase, PasswordHash, Permission, Pin, PinFunction, Plug, PowerOn, Profile, Role,
+        USERS_MAX, User, Wifi,
     },
     secret::Secret,
 };
@@ -129,7 +130,7 @@ fn required<T>(value: Option<T>, field: &'static str) -> Result<T, DecodeError> 
 fn config(input: &mut Input<'_>) -> Result<Config, DecodeError> {
     use keys::config as key;
     let (mut name, mut role, mut wifi_, mut access_point_, mut broker_) = (None, None, None, None, None);
-    let (mut bridges, mut profile_, mut admin_key, mut cluster_) = (None, None, None, None);
+    let (mut bridges, mut profile_, mut admin_key, mut cluster_, mut plug_) = (None, None, None, None, None);
     let unknown = map(input, |number, input| match number {
         key::NAME => set(&mut name, text(input)?),
         key::ROLE => set(&mut role, variant(input, "role", Role::from_number)?),
@@ -140,6 +141,7 @@ fn config(input: &mut Input<'_>) -> Result<Config, DecodeError> {
         key::PROFILE => set(&mut profile_, profile(input)?),
         key::ADMIN_KEY => set(&mut admin_key, Secret::new(array(input, "admin_key")?)),
         key::CLUSTER => set(&mut cluster_, cluster(input)?),
+        key::PLUG => set(&mut plug_, plug(input)?),
         _ => Ok(Key::Unknown),
     })?;
     Ok(Config {
@@ -150,6 +152,7 @@ fn config(input: &mut Input<'_>) -> Result<Config, DecodeError> {
         broker: required(broker_, "broker")?,
         bridges: required(bridges, "bridges")?,
         profile: profile_,
+        plug: plug_.unwrap_or_else(absent::plug),
         admin_key,
         cluster: cluster_,
         unknown,
@@ -391,6 +394,17 @@ fn bridge_topic(input: &mut Input<'_>) -> Result<BridgeTopic, DecodeError> {
         remote_prefix: required(remote, "bridges[].topics[].remote_prefix")?,
         unknown,
     })
+}
+
+fn plug(input: &mut Input<'_>) -> Result<Plug, DecodeError> {
+    use keys::plug as key;
+    let (mut power_on, mut led) = (None, None);
+    let unknown = map(input, |number, input| match number {
+        key::POWER_ON => set(&mut power_on, variant(input, "plug.power_on", PowerOn::from_number)?),
+        key::LED => set(&mut led, variant(input, "plug.led", LedUse::from_number)?),
+        _ => Ok(Key::Unknown),
+    })?;
+    Ok(Plug { power_on: required(power_on, "plug.power_on")?, led: required(led, "plug.led")?, unknown })
 }
 
 fn profile(input: &mut Input<'_>) -> Result<Profile, DecodeError> {

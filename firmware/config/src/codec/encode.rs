@@ -12,7 +12,7 @@ use super::{EncodeError, Unknown, absent, keys};
 use crate::{
     model::{
         AccessPoint, Bridge, BridgeTopic, Broker, Cluster, Config, FixedIpv4, Limits, Passphrase, Permission,
-        Pin, Profile, User, Wifi,
+        Pin, Plug, Profile, User, Wifi,
     },
     slots::PAYLOAD_MAX,
 };
@@ -189,6 +189,7 @@ impl Item for Config {
                 (key::PROFILE, optional(&self.profile)),
                 (key::ADMIN_KEY, optional(&self.admin_key)),
                 (key::CLUSTER, optional(&self.cluster)),
+                (key::PLUG, unless(&absent::plug(), &self.plug)),
             ],
         )
     }
@@ -380,6 +381,17 @@ impl Item for Profile {
 impl Item for Pin {
     fn write(&self, output: &mut Output<'_>) -> Outcome {
         output.array(3)?.u8(self.gpio)?.u8(self.function.number())?.bool(self.inverted)?.ok()
+    }
+}
+
+impl Item for Plug {
+    fn write(&self, output: &mut Output<'_>) -> Outcome {
+        use keys::plug as key;
+        map(
+            output,
+            &self.unknown,
+            &[(key::POWER_ON, Some(&self.power_on.number())), (key::LED, Some(&self.led.number()))],
+        )
     }
 }
 

@@ -10,6 +10,7 @@ pub(super) mod config {
     pub(in crate::codec) const PROFILE: u32 = 7;
     pub(in crate::codec) const ADMIN_KEY: u32 = 8;
     pub(in crate::codec) const CLUSTER: u32 = 9;
+    pub(in crate::codec) const PLUG: u32 = 10;
 }
 
 pub(super) mod wifi {
@@ -99,6 +100,11 @@ pub(super) mod bridge_topic {
 pub(super) mod profile {
     pub(in crate::codec) const ID: u32 = 1;
     pub(in crate::codec) const PINS: u32 = 2;
+}
+
+pub(super) mod plug {
+    pub(in crate::codec) const POWER_ON: u32 = 1;
+    pub(in crate::codec) const LED: u32 = 2;
 }
 
 pub(super) mod cluster {

@@ -19,7 +19,10 @@ use espbroker_config::{
 use crate::{
     cbor::Item,
     nor::Nor,
-    samples::{broker_at_first, everything, everything_at_first, filling_a_slot, limits_at_first},
+    samples::{
+        broker_at_first, everything, everything_at_first, filling_a_slot, limits_at_first, plug,
+        plug_at_first,
+    },
 };
 
 struct Vector {
@@ -32,7 +35,7 @@ struct Vector {
     config: fn() -> Config,
 }
 
-fn vectors() -> [Vector; 6] {
+fn vectors() -> [Vector; 7] {
     [
         Vector { file: "1-defaults.bin", crc: 0x3FD3_E9F1, sequence: 1, config: plain },
         Vector { file: "1-everything.bin", crc: 0x04AC_56B5, sequence: 2, config: everything_at_first },
@@ -45,6 +48,7 @@ fn vectors() -> [Vector; 6] {
         Vector { file: "1-wifi-key.bin", crc: 0x2DCD_8398, sequence: 0, config: with_wifi_key },
         Vector { file: "1-full.bin", crc: 0x6806_6086, sequence: 0x0102_0304, config: filling_a_slot },
         Vector { file: "1-permissions.bin", crc: 0x8943_B7A4, sequence: 3, config: everything },
+        Vector { file: "1-plug.bin", crc: 0x386B_B0DB, sequence: 4, config: plug },
     ]
 }
 
@@ -69,6 +73,7 @@ fn plain() -> Config {
             limits,
             ..broker_at_first()
         },
+        plug: plug_at_first(),
         ..Config::new("espbroker")
     }
 }

@@ -4,8 +4,8 @@ use espbroker_config::{
     codec::{Unknown, encoded_length},
     model::{
         Access, AccessPoint, AccessPointPolicy, Anonymous, Bridge, BridgeTopic, Broker, Cluster, Config,
-        Direction, FixedIpv4, Limits, Passphrase, PasswordHash, Permission, Pin, PinFunction, Profile, Role,
-        User, Wifi,
+        Direction, FixedIpv4, LedUse, Limits, Passphrase, PasswordHash, Permission, Pin, PinFunction, Plug,
+        PowerOn, Profile, Role, User, Wifi,
     },
     secret::Secret,
     slots::PAYLOAD_MAX,
@@ -120,8 +120,15 @@ pub(crate) fn everything_at_first() -> Config {
             virtual_ipv4: Some([192, 168, 1, 40]),
             ..Cluster::new("house", Secret::new([0x5A; 32]))
         }),
+        plug: plug_at_first(),
         ..Config::new("kitchen")
     }
+}
+
+/// A plug that does neither of what an absent entry stands for.
+pub(crate) fn plug() -> Config {
+    let plug = Plug { power_on: PowerOn::Off, led: LedUse::Off, ..Plug::default() };
+    Config { role: Role::Plug, plug, ..everything_at_first() }
 }
 
 /// What the absence of later fields stands for, by value: defaults may change, what was written may not.
@@ -132,6 +139,11 @@ pub(crate) fn broker_at_first() -> Broker {
 /// As [`broker_at_first`].
 pub(crate) fn limits_at_first() -> Limits {
     Limits { sessions: 16, queue_messages: 100, ..Limits::default() }
+}
+
+/// As [`broker_at_first`].
+pub(crate) fn plug_at_first() -> Plug {
+    Plug { power_on: PowerOn::Last, led: LedUse::Status, ..Plug::default() }
 }
 
 fn bridge_at_first(name: &str, host: &str) -> Bridge {
@@ -173,9 +185,10 @@ pub(crate) fn any_config() -> impl Strategy<Value = Config> {
         option::of((text(), vec(any_pin(), 0..=16))),
         option::of(uniform32(any::<u8>())),
         option::of((text(), uniform32(any::<u8>()), any::<u8>(), option::of(uniform4(any::<u8>())))),
+        (variant(PowerOn::from_number), variant(LedUse::from_number)),
     );
     (top, rest).prop_map(
-        |((name, role, wifi, access_point, broker), (bridges, profile, admin_key, cluster))| Config {
+        |((name, role, wifi, access_point, broker), (bridges, profile, admin_key, cluster, plug))| Config {
             name,
             role,
             wifi,
@@ -183,6 +196,7 @@ pub(crate) fn any_config() -> impl Strategy<Value = Config> {
             broker,
             bridges,
             profile: profile.map(|(id, pins)| Profile { pins, ..Profile::new(id) }),
+            plug: Plug { power_on: plug.0, led: plug.1, ..Plug::default() },
             admin_key: admin_key.map(Secret::new),
             cluster: cluster.map(|(name, key, priority, virtual_ipv4)| Cluster {
                 priority,

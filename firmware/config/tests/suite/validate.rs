@@ -3,7 +3,7 @@
 use espbroker_config::{
     model::{
         Access, AccessPointPolicy, Bridge, BridgeTopic, Cluster, Config, Direction, FixedIpv4, Passphrase,
-        Permission, Pin, PinFunction, Profile, User, Wifi,
+        Permission, Pin, PinFunction, Profile, Role, User, Wifi,
     },
     secret::Secret,
 };
@@ -499,6 +499,7 @@ fn profile_and_pins() {
     fn pins(config: &mut Config, gpios: &[u8]) {
         let pin = |gpio: &u8| Pin { gpio: *gpio, function: PinFunction::Led, inverted: false };
         profile(config).pins = gpios.iter().map(pin).collect();
+        config.role = Role::Broker;
     }
     accepted(&[
         |c| profile(c).id = "x".repeat(32),
@@ -549,6 +550,37 @@ fn cluster_membership() {
         (
             |c| cluster(c).virtual_ipv4 = Some([192, 168, 1, 1]),
             &format!("cluster.virtual_ipv4 is 192.168.1.1: {bound}"),
+        ),
+    ]);
+}
+
+#[test]
+fn a_plug_has_a_relay_and_a_broker_need_not() {
+    fn relays(config: &mut Config, count: u8) {
+        let relay = |gpio| Pin { gpio, function: PinFunction::Relay, inverted: false };
+        profile(config).pins = (0..count).map(relay).collect();
+    }
+    accepted(&[
+        |c| relays(c, 1),
+        |c| relays(c, 4),
+        |c| c.role = Role::Plug,
+        |c| {
+            relays(c, 0);
+            c.role = Role::Broker;
+        },
+    ]);
+    refused(&[
+        (|c| relays(c, 0), "role is broker-and-plug: must be broker with a profile that has not 1-4 relays"),
+        (
+            |c| {
+                relays(c, 5);
+                c.role = Role::Plug;
+            },
+            "role is plug: must be broker with a profile that has not 1-4 relays",
+        ),
+        (
+            |c| c.profile = None,
+            "role is broker-and-plug: must be broker with a profile that has not 1-4 relays",
         ),
     ]);
 }

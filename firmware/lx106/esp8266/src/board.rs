@@ -3,14 +3,18 @@
 use core::cell::RefCell;
 
 use espbroker_lwip::Platform;
-use espbroker_node::{Instant, RadioCommand, status::ResetCause};
+use espbroker_node::{Instant, Level, PinMode, RadioCommand, status::ResetCause};
 
 use crate::{
     bindings::{ResetInfo, system_get_rst_info, system_get_time, system_restart},
     clock::Clock,
     crash::Record,
     flash::Flash,
-    heap, radio, uart,
+    heap,
+    pins::{Inputs, Outputs, steps},
+    radio,
+    registers::{pin_levels, write_pin},
+    rtc, uart,
 };
 
 /// The chip below the device.
@@ -19,11 +23,19 @@ pub(crate) struct Board {
     clock: RefCell<Clock>,
     /// The SDK was told to restart, and does so when the task has returned.
     pub(crate) restarting: bool,
+    outputs: Outputs,
+    inputs: Inputs,
 }
 
 impl Board {
-    pub(crate) const fn new() -> Self {
-        Self { clock: RefCell::new(Clock::new()), restarting: false }
+    pub(crate) const fn new(outputs: Outputs) -> Self {
+        Self { clock: RefCell::new(Clock::new()), restarting: false, outputs, inputs: Inputs::new() }
+    }
+
+    /// The pins whose level has changed since it was last reported, if it is time to look.
+    pub(crate) fn look_at_pins(&mut self) -> impl Iterator<Item = (u8, Level)> + use<> {
+        let now = self.now();
+        self.inputs.look(now, pin_levels)
     }
 }
 
@@ -50,6 +62,23 @@ impl Platform for Board {
         self.restarting = true;
         system_restart();
     }
+
+    fn pin(&mut self, gpio: u8, mode: PinMode) {
+        // Kept first: what ends the program in between finds the new level at its next start.
+        self.outputs.set(gpio, mode);
+        rtc::keep_outputs(&self.outputs);
+        steps(gpio, mode).for_each(write_pin);
+        self.inputs.set(gpio, mode);
+    }
+}
+
+/// Gives the outputs the levels that they had before a restart, and returns them; power brings none.
+pub(crate) fn resume_outputs() -> Outputs {
+    let kept = rtc::outputs().filter(|_| reset_cause().0 != ResetCause::PowerOn).unwrap_or_default();
+    for (gpio, level) in kept.iter() {
+        steps(gpio, PinMode::Driven(level)).for_each(write_pin);
+    }
+    kept
 }
 
 /// Why the chip has started, and what the SDK knows of an exception that was the reason.

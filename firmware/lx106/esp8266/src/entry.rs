@@ -18,7 +18,7 @@ use crate::{
         system_init_done_cb, system_os_post, system_os_task, system_partition_table_regist,
         system_soft_wdt_feed,
     },
-    board::{Board, report_crash, reset_cause},
+    board::{Board, report_crash, reset_cause, resume_outputs},
     flash::Flash,
     heap, partitions, radio,
     radio::News,
@@ -113,6 +113,8 @@ fn set_phy_data() -> Result<(), NorFlashErrorKind> {
 /// The SDK's second call; the radio is not there yet.
 #[unsafe(no_mangle)]
 extern "C" fn user_init() {
+    // A relay is to drop out for as short a time as can be.
+    resume_outputs();
     uart::set_up();
     radio::set_up();
     registers::unbound_tcp_connections();
@@ -138,7 +140,11 @@ extern "C" fn start() {
         network: NETWORK,
         seed: u64::from(os_random()) << 32 | u64::from(os_random()),
     };
-    let device = Device::boot(Board::new(), Flash, info);
+    let outputs = resume_outputs();
+    let mut device = Device::boot(Board::new(outputs), Flash, info);
+    for (gpio, level) in outputs.iter() {
+        device.pin(gpio, level);
+    }
     *DEVICE.use_it() = Some(device);
     espbroker_lwip::wake_by(wake);
     wake();
@@ -173,6 +179,9 @@ extern "C" fn run(_: *mut Event) {
             News::Station(event) => device.station(event),
             News::AccessPoint(ip) => device.access_point_up(ip),
         }
+    }
+    for (gpio, level) in device.platform().look_at_pins() {
+        device.pin(gpio, level);
     }
     let due = device.turn();
     let now = device.platform().now();

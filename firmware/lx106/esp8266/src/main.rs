@@ -4,7 +4,7 @@
 //! user_pre_init -> partitions, radio's calibration                    entry
 //! user_init --SDK is up--> task -> espbroker-lwip -> espbroker-node
 //!                           |  ^-- timer, console, events of the radio
-//!                           +----> board: clock, heap, uart, radio, flash
+//!                           +----> board: clock, heap, uart, radio, flash, pins
 //! panic -> crash record in RTC memory -> exception -> restart -> report   crash
 //! ```
 //!
@@ -37,6 +37,8 @@ mod heap;
 mod panic;
 #[cfg(any(target_arch = "xtensa", test))]
 mod partitions;
+#[cfg(any(target_arch = "xtensa", test))]
+mod pins;
 #[cfg(target_arch = "xtensa")]
 mod radio;
 #[cfg(target_arch = "xtensa")]

@@ -2,6 +2,8 @@
 
 use core::ptr::without_provenance_mut;
 
+use crate::pins::{self, Step};
+
 /// lwIP's largest number of TCP connections, which the SDK keeps in RTC memory; it is compared for equality.
 const TCP_CONNECTIONS: *mut u32 = without_provenance_mut(0x6000_11FC);
 /// More than there is memory for: how many clients there may be is the broker's decision.
@@ -9,6 +11,9 @@ const UNBOUNDED: u32 = 0xFFFF;
 
 const UART_DATA: *mut u32 = without_provenance_mut(0x6000_0000);
 const UART_STATUS: *mut u32 = without_provenance_mut(0x6000_001C);
+/// `GPIO_IN`, `RTC_GPIO_IN_DATA`.
+const GPIO_IN: *mut u32 = without_provenance_mut(0x6000_0318);
+const RTC_GPIO_IN: *mut u32 = without_provenance_mut(0x6000_078C);
 /// Bytes that the transmitter's queue holds, of 128.
 const UART_SEND_MAX: u32 = 126;
 
@@ -16,6 +21,23 @@ const UART_SEND_MAX: u32 = 126;
 pub(crate) fn unbound_tcp_connections() {
     // SAFETY: `lwipopts.h` of the SDK defines `MEMP_NUM_TCP_PCB` as this word.
     unsafe { TCP_CONNECTIONS.write_volatile(UNBOUNDED) };
+}
+
+/// Does one step of what a pin needs.
+pub(crate) fn write_pin(step: Step) {
+    let register = without_provenance_mut::<u32>(usize::try_from(step.register).unwrap_or(0));
+    // SAFETY: `pins` names registers of the GPIO block, of the multiplexer and of the RTC's pin only; reading them
+    // changes nothing, and nobody else writes them.
+    unsafe {
+        let kept = if step.keep == 0 { 0 } else { register.read_volatile() & step.keep };
+        register.write_volatile(kept | step.set);
+    }
+}
+
+/// The level of every pin, one bit each.
+pub(crate) fn pin_levels() -> u32 {
+    // SAFETY: the inputs of GPIO0 to 15, and that of GPIO16 in the RTC; reading them changes nothing.
+    unsafe { pins::levels(GPIO_IN.read_volatile(), RTC_GPIO_IN.read_volatile()) }
 }
 
 fn uart_status() -> u32 {

@@ -4,7 +4,8 @@ use alloc::collections::VecDeque;
 
 use embedded_storage::nor_flash::NorFlash;
 use espbroker_node::{
-    BootInfo, BridgeId, ConnectionId, Input, Instant, Node, Output, RadioCommand, StationEvent, status::Mode,
+    BootInfo, BridgeId, ConnectionId, Input, Instant, Level, Node, Output, PinMode, RadioCommand, StationEvent,
+    status::Mode,
 };
 
 use crate::{
@@ -38,6 +39,11 @@ pub trait Platform {
     fn radio(&mut self, command: RadioCommand);
     /// Starts the chip again.
     fn restart(&mut self);
+    /// Makes a pin what it is to be; levels of those under watch come through [`Device::pin`]. A board without pins does
+    /// nothing.
+    fn pin(&mut self, gpio: u8, mode: PinMode) {
+        let _ = (gpio, mode);
+    }
 }
 
 /// The whole device over lwIP. There is one in a program: lwIP's callbacks know of no other.
@@ -83,6 +89,11 @@ impl<P: Platform> Device<P> {
     /// The access point is open.
     pub fn access_point_up(&mut self, ip: core::net::IpAddr) {
         self.feed(Input::AccessPointUp { ip });
+    }
+
+    /// The level of a pin, as [`Input::Pin`] says.
+    pub fn pin(&mut self, gpio: u8, level: Level) {
+        self.feed(Input::Pin { gpio, level });
     }
 
     /// Carries in what lwIP's callbacks have noted, and what the time brings; returns when to call again at the latest,
@@ -232,6 +243,7 @@ impl<P: Platform> Device<P> {
             Output::Abandon { bridge } => NETWORK.use_it().openings.abandon(bridge),
             // Nothing is asked over UDP either: see the crate's documentation.
             Output::Datagram { .. } => {}
+            Output::Pin { gpio, mode } => self.platform.pin(gpio, mode),
             Output::Restart => self.platform.restart(),
         }
     }

@@ -133,7 +133,7 @@ impl<F: NorFlash> Node<F> {
         self.admin.poll(&mut online.server, now, &mut self.outputs);
         if let Some(at) = self.restart_at {
             if now >= at {
-                self.restart();
+                self.restart(now);
             }
             // What the device does until then proves nothing.
             return;
@@ -167,8 +167,11 @@ impl<F: NorFlash> Node<F> {
         }
     }
 
-    pub(super) fn restart(&mut self) {
+    pub(super) fn restart(&mut self, now: Instant) {
         self.restart_at = None;
+        if let Stage::Run(online) = &mut self.stage {
+            online.leave(now, &mut self.outputs);
+        }
         self.finish();
         self.outputs.push_back(Output::Restart);
     }

@@ -21,6 +21,7 @@ use crate::{
 mod admin;
 mod improv;
 mod model;
+mod plug;
 mod retained;
 
 const STATION_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 1, 7));
@@ -74,6 +75,13 @@ struct Platform {
 impl Platform {
     /// Runs the start-up until the config is known.
     fn boot(flash: TestFlash) -> Self {
+        let mut platform = Self::new(flash);
+        platform.start_up();
+        platform
+    }
+
+    /// Power has come, and nothing was done yet.
+    fn new(flash: TestFlash) -> Self {
         let node = Node::boot(flash, info());
         let mut platform = Self {
             node,
@@ -83,10 +91,13 @@ impl Platform {
             datagrams: Vec::new(),
         };
         platform.drain();
-        while platform.node.poll_at() == Some(Duration::ZERO) {
-            platform.input(Input::Tick);
-        }
         platform
+    }
+
+    fn start_up(&mut self) {
+        while self.node.poll_at() == Some(Duration::ZERO) {
+            self.input(Input::Tick);
+        }
     }
 
     fn input(&mut self, input: Input<'_>) -> &mut Self {
@@ -128,6 +139,7 @@ impl Platform {
                 Output::Open { bridge, host, port } => format!("open bridge {} {host}:{port}", bridge.0),
                 Output::Abandon { bridge } => format!("abandon bridge {}", bridge.0),
                 Output::Restart => "restart".to_string(),
+                Output::Pin { gpio, mode } => format!("pin {gpio} {mode:?}"),
                 Output::Datagram { channel, to, .. } => {
                     self.datagrams.push((channel, to));
                     continue;

@@ -12,6 +12,7 @@ use core::net::IpAddr;
 use espbroker_admin::console;
 use espbroker_broker::BridgeState;
 use espbroker_config::image::Target;
+use espbroker_plug::State;
 
 use self::line::{Fields, hex};
 pub use self::{
@@ -90,6 +91,15 @@ pub enum Status {
         name: String,
         /// How it is doing.
         report: BridgeReport,
+    },
+    /// `relay`: the state of a relay, said whenever it may have changed.
+    Relay {
+        /// From 1 on, in the order of the profile.
+        number: u8,
+        /// Whether current flows.
+        state: State,
+        /// Messages to the plug so far that were no commands.
+        ignored: u32,
     },
     /// `heap`: memory left.
     Heap {
@@ -286,6 +296,11 @@ impl Status {
                     }
                 }
             }
+            Self::Relay { number, state, ignored } => {
+                line.field("number", format!("{number}"));
+                line.field("state", state.word());
+                line.field("ignored", format!("{ignored}"));
+            }
             Self::Heap { free, lowest } => {
                 line.field("free", format!("{free}"));
                 line.field("lowest", format!("{lowest}"));
@@ -325,6 +340,7 @@ impl Status {
             Self::Listening { .. } => "listening",
             Self::ListenFailed { .. } => "listen-failed",
             Self::Bridge { .. } => "bridge",
+            Self::Relay { .. } => "relay",
             Self::Heap { .. } => "heap",
             Self::Ready { .. } => "ready",
             Self::Unknown { kind, .. } => kind,
@@ -391,6 +407,11 @@ impl Status {
                     },
                     _ => return None,
                 },
+            },
+            "relay" => Self::Relay {
+                number: fields.parsed("number")?,
+                state: State::from_word(fields.value("state")?)?,
+                ignored: fields.parsed("ignored")?,
             },
             "heap" => Self::Heap { free: fields.parsed("free")?, lowest: fields.parsed("lowest")? },
             "ready" => Self::Ready { mode: Mode::from_word(fields.value("mode")?)? },

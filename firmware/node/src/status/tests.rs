@@ -70,6 +70,7 @@ fn examples() -> Vec<(Status, &'static str)> {
             Status::ListenFailed { service: Service::Mqtt, port: 1883, reason: ListenFailure::InUse },
             "@eb listen-failed service=mqtt port=1883 reason=in-use",
         ),
+        (Status::Relay { number: 1, state: State::On, ignored: 0 }, "@eb relay number=1 state=on ignored=0"),
         (Status::Heap { free: 41000, lowest: 40800 }, "@eb heap free=41000 lowest=40800"),
         (Status::Ready { mode: Mode::Station }, "@eb ready mode=station"),
     ]
