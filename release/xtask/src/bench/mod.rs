@@ -10,6 +10,7 @@ mod instructions;
 mod load;
 mod lx106;
 mod memory;
+mod reconfigure;
 mod serve;
 mod table;
 
@@ -30,6 +31,8 @@ pub(crate) enum Bench {
     Lx106,
     /// Measure flashing beside esptool, on the virtual device in real time
     Flash(flash::Arguments),
+    /// Measure changes of a device's settings: over the network, the serial console and the boot loader
+    Reconfigure(reconfigure::Arguments),
     /// Be the device that is flashed, until the standard input ends
     #[command(hide = true)]
     FlashDevice(flash::DeviceArguments),
@@ -98,6 +101,7 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
         Bench::Firmware(arguments) => firmware::run(arguments),
         Bench::Lx106 => lx106::run(),
         Bench::Flash(arguments) => arguments.run(),
+        Bench::Reconfigure(arguments) => arguments.run(),
         Bench::FlashDevice(arguments) => flash::be_device(arguments),
         Bench::Load { quick } => {
             let rows = load::measure(effort(*quick))?;
