@@ -6,7 +6,7 @@ use espbroker_config::flash_map::{
     CONFIG_A, CONFIG_B, FlashMap, Region, SECTOR_SIZE, STORE, SYSTEM_PARAMETER,
 };
 use espbroker_flasher::{
-    FlasherError, Loader, Session,
+    DeviceInfo, FlasherError, Loader, Session,
     boot::{BootLog, Reset},
     erase::EraseAllowed,
     event::Secrecy,
@@ -58,24 +58,12 @@ pub(crate) fn run(given: &WipeArguments, context: &Context) -> Result<(), Failur
     }
     let mut wiped = None;
     with_device(&given.device, &given.loader, context, |mut session, info, narrator| {
-        preflight::check_flash(&info, FlashMap::Map4M)?;
-        let occupancy = inspect(&mut session, narrator)?;
-        let mac = to_hex(&info.mac, ":");
-        let name = occupancy.config().map_or_else(|| mac.clone(), |(_, record)| record.config.name.clone());
-        confirm(given, &name, &mac, context.screen)?;
-        let spans = || REGIONS.iter().map(|region| region.offset..region.end());
-        let allowed = EraseAllowed::only(spans());
-        narrator.begin("erase", "erasing settings, keys and stored messages");
-        for region in REGIONS {
-            narrator.doing(region.name);
-            session.erase(region.name, region.offset..region.end(), &allowed).map_err(FlasherError::from)?;
-        }
-        narrator.end(&names(&REGIONS));
-        check_blank(&mut session, narrator)?;
-        wiped = Some((info.mac, name));
-        // Into its firmware, which finds no settings and opens its own access point.
+        let result = wipe(given, &mut session, &info, narrator, context.screen);
+        // Also where nothing was erased: into its firmware, which without settings opens its own access point.
         let mut console = session.into_console();
-        if console.reset(BootLog::Skip).map_err(FlasherError::from)? == Reset::ByUser {
+        let reset = console.reset(BootLog::Skip).map_err(FlasherError::from);
+        wiped = Some((info.mac, result?));
+        if reset? == Reset::ByUser {
             context.screen.line("This port cannot reset the device: reset it by hand.");
         }
         Ok(())
@@ -84,6 +72,30 @@ pub(crate) fn run(given: &WipeArguments, context: &Context) -> Result<(), Failur
         forget_here(given, mac, &name, context)?;
     }
     Ok(())
+}
+
+/// Erases and checks; gives the name that the device had.
+fn wipe(
+    given: &WipeArguments,
+    session: &mut Session<'_>,
+    info: &DeviceInfo,
+    narrator: &Narrator,
+    screen: Screen,
+) -> Result<String, Failure> {
+    preflight::check_flash(info, FlashMap::Map4M)?;
+    let occupancy = inspect(session, narrator)?;
+    let mac = to_hex(&info.mac, ":");
+    let name = occupancy.config().map_or_else(|| mac.clone(), |(_, record)| record.config.name.clone());
+    confirm(given, &name, &mac, screen)?;
+    let allowed = EraseAllowed::only(REGIONS.iter().map(|region| region.offset..region.end()));
+    narrator.begin("erase", "erasing settings, keys and stored messages");
+    for region in REGIONS {
+        narrator.doing(region.name);
+        session.erase(region.name, region.offset..region.end(), &allowed).map_err(FlasherError::from)?;
+    }
+    narrator.end(&names(&REGIONS));
+    check_blank(session, narrator)?;
+    Ok(name)
 }
 
 fn names(regions: &[Region]) -> String {

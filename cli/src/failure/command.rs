@@ -59,7 +59,8 @@ impl Explain for DeviceError {
             )),
             Self::SeveralPorts { .. } => unable("choose one with --port"),
             Self::NotConnected { .. } => unable(
-                "connect it; if it is connected, its adapter is another one now: name the port itself, as                  `espbroker ports` lists it",
+                "connect it; if it is connected, its adapter is not the one that it was set up through: name the port \
+                 itself, as `espbroker ports` lists it",
             ),
             Self::AnotherOne { .. } => {
                 no("nothing was changed; name the port itself, as `espbroker ports` lists it")

@@ -126,10 +126,12 @@ impl Carrier for Serial<'_> {
         self.console.write(text.as_bytes()).map_err(port)?;
         let mut parts = Parts::default();
         let reply = self.wait(cancel, ANSWER_TIMEOUT, |status| match status {
-            Status::Admin { part, of, data } => parts.push(*part, *of, data),
+            Status::Admin { part, of, data } => parts.push(*part, *of, data).map(Some),
+            // It has just started, and what was asked before that is lost.
+            Status::Boot { .. } => Some(None),
             _ => None,
         })?;
-        reply.ok_or_else(|| RemoteError::Silent { place: self.port.clone() })
+        reply.flatten().ok_or_else(|| RemoteError::Silent { place: self.port.clone() })
     }
 
     fn seen(&mut self, cancel: &Cancel) -> Result<Option<Seen>, RemoteError> {

@@ -78,6 +78,7 @@ fn write(
     job.work.keep(who.mac, &record.config, &after, job.context)?;
     let written = write_config(session, &occupancy, &after, narrator)?;
     report.sequence = Some(written.1);
+    report.applied_seconds = report.elapsed();
     let expected =
         Expected { mac: Some(info.mac), image: None, config: Some(written), station: after.wifi.is_some() };
     Ok(Written::Config(Box::new(after), expected))

@@ -32,11 +32,11 @@ use crate::{
     arguments::{CarryOutArguments, Via, WhichArguments},
     check::{self, Login, Passed},
     commands::Context,
+    device::Device,
     failure::Failure,
     hex::to_hex,
     narrator::Narrator,
     registry::{Learnt, Seen, learn},
-    report::rounded,
     screen::Screen,
     settings::not_yet,
     setup::SetupError,
@@ -169,14 +169,13 @@ impl Job<'_> {
     }
 
     fn one(&self, mut who: Who) -> (DeviceOutcome, Option<Failure>) {
-        let begun = Instant::now();
         let narrator = Narrator::new(self.context.screen);
-        let mut report = DeviceOutcome::default();
+        let mut report = DeviceOutcome { begun: Some(Instant::now()), ..DeviceOutcome::default() };
         let result = self.carry_out(&mut who, &narrator, &mut report);
         narrator.fail();
         report.name.clone_from(&who.label);
         report.mac = who.mac.map(|mac| to_hex(&mac, ":"));
-        report.seconds = rounded(begun.elapsed());
+        report.seconds = report.elapsed().unwrap_or_default();
         let failure = result.err();
         if let Some(failure) = &failure {
             report.outcome = Outcome::Failed;
@@ -197,7 +196,7 @@ impl Job<'_> {
         if matches!(done.outcome, Outcome::Unchanged | Outcome::Planned) {
             return Ok(());
         }
-        self.learn(who, &done);
+        self.learn(who, &done, report.way);
         let login = self.work.login(&done.after, login.or_else(|| who.login.clone()));
         let passed = self.test(&done, login, narrator)?;
         report.address = done.seen.and_then(|seen| seen.socket()).map(|address| address.to_string());
@@ -236,8 +235,7 @@ impl Job<'_> {
         if can(Via::Console) && (via == Via::Console || self.which.loader.is_plain()) {
             match console::run(self, who, &serial, narrator, report) {
                 Err(Attempt::Elsewhere(failure)) if via == Via::Auto => {
-                    narrator.fail();
-                    self.context.screen.detail(format!("not over the console: {}", failure.sentence()));
+                    narrator.end(&format!("{}; going through the boot loader", failure.sentence()));
                 }
                 Err(Attempt::Elsewhere(failure) | Attempt::Over(failure)) => return Err(failure),
                 Ok(done) => return Ok(done),
@@ -303,6 +301,7 @@ impl Job<'_> {
         }
         let seen =
             trial::wait(self, &mut remote, (&snapshot.config, &after), sequence, narrator).map_err(over)?;
+        report.applied_seconds = report.elapsed();
         Ok(Done { outcome: Outcome::Kept, after, seen, version: None, checks: Vec::new() })
     }
 
@@ -354,13 +353,14 @@ impl Job<'_> {
     }
 
     /// Tells the registry; a MAC address is what it knows a device by.
-    fn learn(&self, who: &Who, done: &Done) {
+    fn learn(&self, who: &Who, done: &Done, way: Option<Way>) {
         let Some(mac) = who.mac else { return };
+        let port = who.serial.as_ref().filter(|_| way != Some(Way::Network)).map(Device::name);
         let learnt = Learnt {
             mac,
             config: &done.after,
             version: done.version.as_deref(),
-            port: None,
+            port,
             login: None,
             seen: done.seen,
         };

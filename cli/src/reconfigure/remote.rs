@@ -88,6 +88,19 @@ impl RemoteError {
         matches!(self, Self::Connect { .. } | Self::Broken { .. } | Self::Closed { .. } | Self::Silent { .. })
     }
 
+    /// Whether this computer's own side says so, or the device itself, under its key.
+    pub(super) fn is_certain(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused(_)
+                | Self::Config(_)
+                | Self::OtherAnswer
+                | Self::Random
+                | Self::Stopped
+                | Self::Port(_)
+        )
+    }
+
     /// Whether whoever answers has another key.
     pub(super) fn is_wrong_key(&self) -> bool {
         matches!(self, Self::Plain(Plain::WrongKey) | Self::Open(OpenError::NotAuthentic))

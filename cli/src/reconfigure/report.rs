@@ -1,10 +1,14 @@
 //! What came of it, for programs and as a summary of several devices.
 
-use std::fmt::{self, Write as _};
+use std::{
+    fmt::{self, Write as _},
+    time::Instant,
+};
 
 use serde::Serialize;
 
 use super::difference::Changed;
+use crate::report::rounded;
 
 /// Version of the JSON report.
 const VERSION: u32 = 1;
@@ -68,10 +72,19 @@ pub(crate) struct DeviceOutcome {
     pub(super) checks: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
-    /// From the first question to the applied change, without the test.
+    /// From the beginning until the device had kept the change, or held it in its flash; without the test.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) applied_seconds: Option<f64>,
     pub(super) seconds: f64,
+    #[serde(skip)]
+    pub(super) begun: Option<Instant>,
+}
+
+impl DeviceOutcome {
+    /// Time since the beginning.
+    pub(super) fn elapsed(&self) -> Option<f64> {
+        self.begun.map(|begun| rounded(begun.elapsed()))
+    }
 }
 
 impl Report {

@@ -121,8 +121,9 @@ pub(super) fn wait(
                     _ => return Err(ReconfigureError::RolledBack { reason: RollBack::Unknown }.into()),
                 },
                 Err(RemoteError::Stopped) => return Err(ReconfigureError::StoppedInTrial.into()),
-                // It may be starting, or somebody else may be at its old address by now.
-                Err(error) if error.is_absence() || error.is_wrong_key() => {
+                // It may be starting, or somebody else may be at its old address by now: what nobody vouches for is no
+                // answer.
+                Err(error) if !error.is_certain() => {
                     narrator.doing("waiting for the device, which tries the new settings");
                     if searched.elapsed() >= SEARCH_EVERY {
                         remote.carrier.relocate();

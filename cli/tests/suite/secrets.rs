@@ -141,6 +141,56 @@ fn no_secret_is_in_any_output_of_any_command_that_meets_it() {
 }
 
 #[test]
+fn a_change_tells_no_secret_whichever_way_it_takes_and_however_it_ends() {
+    let home = Home::new();
+    home.device("flash.bin");
+    let flash = || fs::read(home.path("flash.bin")).unwrap();
+    let device = Background::simulate(&home, "flash.bin", &["--network", "home"]);
+    let first_key = active(&flash()).1.admin_key.unwrap();
+    let bridge = home.write("bridge.txt", "sesame-of-the-bridge\n");
+    let wifi = home.write("wifi.txt", "sesame-of-the-wifi\n");
+    let user = home.write("user.txt", "sesame-of-the-user\n");
+    let settings = home.write("change.toml", "[access_point]\npassphrase = \"sesame-of-the-rescue\"\n");
+    let closed = free_port().to_string();
+    let console = ["--port", &device.line, "--via", "console"];
+    let loader = ["--port", &device.line, "--via", "loader"];
+    let with = |arguments: &[&str], way: &[&str]| home.run(&[arguments, &["-vv", "--yes"], way].concat());
+    let change = |more: &[&str], way: &[&str]| with(&[&["reconfigure"], more].concat(), way);
+    let new_user = ["--user", "home", "--password-file", &user];
+    let refused = ["--bridge-host", "127.0.0.1", "--bridge-port", &closed, "--bridge-password-file", &bridge];
+    let join = ["--ssid", "nowhere", "--wifi-passphrase-file", &wifi, "--try-for", "10"];
+    let mut runs = vec![
+        change(&["--settings", &settings], &loader),
+        change(&new_user, &loader),
+        change(&[&refused[..], &["--bridge-user", "me", "--try-for", "10"]].concat(), &console),
+        change(&join, &console),
+        change(&["--settings", &settings, "--mqtt-port", &closed, "--dry-run", "--json"], &loader),
+        with(&["rotate-keys", "--json"], &console),
+        with(&["rotate-keys"], &loader),
+        // The password is not one that this computer has generated, and is not found.
+        change(&["--user", "home", "--password-file", &home.file("none.txt")], &loader),
+    ];
+    let codes: Vec<i32> = runs.iter().map(|run| run.code).collect();
+    assert_eq!(codes, [0, 0, 1, 1, 0, 0, 0, 2]);
+    let left = flash();
+    let (_, config) = active(&left);
+    runs.push(home.run(&["wipe", "-vv", "--confirm", "hall", "--port", &device.line]));
+    assert_eq!(runs.last().unwrap().code, 0);
+
+    let output = Output::new(&runs);
+    assert!(output.digits.contains("00020060"), "the trace shows the protocol itself");
+    for text in TEXTS {
+        output.must_not_contain(text, text.as_bytes());
+    }
+    let last_key = config.admin_key.unwrap();
+    assert_ne!(first_key, last_key);
+    output.must_not_contain("the first admin key", first_key.expose());
+    output.must_not_contain("the last admin key", last_key.expose());
+    let hash = config.broker.users[0].password.to_text();
+    output.must_not_contain("a password's hash", hash.rsplit_once('$').unwrap().1.as_bytes());
+}
+
+#[test]
 fn a_broker_on_this_computer_tells_no_secret() {
     let home = Home::new();
     let settings = home.write("hall.toml", FULL);

@@ -11,6 +11,7 @@ mod instructions;
 mod load;
 mod lx106;
 mod memory;
+mod reconfigure;
 mod serve;
 mod table;
 
@@ -35,6 +36,8 @@ pub(crate) enum Bench {
     Batch(batch::Arguments),
     /// Measure flashing beside esptool, on the virtual device in real time
     Flash(flash::Arguments),
+    /// Measure changes of a device's settings: over the network, the serial console and the boot loader
+    Reconfigure(reconfigure::Arguments),
     /// Be the device that is flashed, until the standard input ends
     #[command(hide = true)]
     FlashDevice(flash::DeviceArguments),
@@ -104,6 +107,7 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
         Bench::Lx106 => lx106::run(),
         Bench::Batch(arguments) => arguments.run(),
         Bench::Flash(arguments) => arguments.run(),
+        Bench::Reconfigure(arguments) => arguments.run(),
         Bench::FlashDevice(arguments) => flash::be_device(arguments),
         Bench::Load { quick } => {
             let rows = load::measure(effort(*quick))?;
