@@ -1,14 +1,16 @@
 //! What the tests share: a home folder for each, runs of the program, and a virtual device in the background.
 
 use std::{
-    collections::BTreeSet,
     fs,
     io::{BufRead as _, BufReader},
     net::{Ipv4Addr, TcpListener},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -157,13 +159,17 @@ fn code(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| panic!("{status}"))
 }
 
-/// A port that nobody uses and that no other test gets.
+/// A port that nobody has, and that nobody is given: below those that systems hand out by themselves (from 32,768), so
+/// that it is still free when a device that had it starts again, and refuses when that device is gone.
 pub(crate) fn free_port() -> u16 {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    const FIRST: u32 = 20_000;
+    const COUNT: u32 = 12_000;
+    static TURN: AtomicU32 = AtomicU32::new(0);
     loop {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        if GIVEN.lock().unwrap().insert(port) {
+        // Two runs of the tests at a time begin in different places.
+        let turn = TURN.fetch_add(1, Ordering::Relaxed) + std::process::id() * 97;
+        let port = u16::try_from(FIRST + turn % COUNT).unwrap();
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return port;
         }
     }
