@@ -32,6 +32,8 @@ pub(crate) enum PreflightError {
     FlashUnreadable { id: String },
     #[error("flash is too small: {found} of the {needed} KB that the broker needs")]
     FlashTooSmall { found: u32, needed: u32 },
+    #[error("image is for a flash of {image}, and this one has {found} KB")]
+    WrongMap { image: FlashMap, found: u32 },
     #[error("image is for another machine: it was built for {image}, and this is {device}")]
     WrongTarget { image: Target, device: Target },
     #[error("image says that the flash has another size than the {needed} KB of its flash map: {found} KB")]
@@ -41,6 +43,8 @@ pub(crate) enum PreflightError {
 /// What is in the parts of the flash that will be written.
 #[derive(Clone, Debug)]
 pub(crate) struct Occupancy {
+    /// Where the device looks for what.
+    pub(crate) map: FlashMap,
     pub(crate) boot: BootSector,
     /// Version of an espbroker firmware that is on the device, where it is newer than the one to be written.
     pub(crate) newer: Option<Version>,
@@ -67,18 +71,33 @@ pub(crate) fn machine(info: &DeviceInfo) -> Target {
     if first & 0b10 == 0 { Target::Esp8266 } else { Target::Virtual }
 }
 
-/// Checks the flash's size.
+/// The map that the device goes by, from its flash's size.
 ///
 /// # Errors
 ///
-/// When it cannot be read or is too small for the map.
-pub(crate) fn check_flash(info: &DeviceInfo, map: FlashMap) -> Result<(), PreflightError> {
-    let found =
-        info.flash.capacity.ok_or_else(|| PreflightError::FlashUnreadable { id: info.flash.hex() })?;
-    if found < map.flash_size() {
-        return Err(PreflightError::FlashTooSmall { found: found / 1024, needed: map.flash_size() / 1024 });
+/// When the size cannot be read or is too small for any map.
+pub(crate) fn flash_map(info: &DeviceInfo) -> Result<FlashMap, PreflightError> {
+    let found = capacity(info)?;
+    FlashMap::for_capacity(found).ok_or(PreflightError::FlashTooSmall {
+        found: found / 1024,
+        needed: FlashMap::Map1M.flash_size() / 1024,
+    })
+}
+
+fn capacity(info: &DeviceInfo) -> Result<u32, PreflightError> {
+    info.flash.capacity.ok_or_else(|| PreflightError::FlashUnreadable { id: info.flash.hex() })
+}
+
+/// Checks that an image with `map` fits this flash: its settings and the device's would be in different places.
+fn check_map(info: &DeviceInfo, map: FlashMap) -> Result<(), PreflightError> {
+    if flash_map(info)? == map {
+        return Ok(());
     }
-    Ok(())
+    let (found, needed) = (capacity(info)? / 1024, map.flash_size() / 1024);
+    Err(match found < needed {
+        true => PreflightError::FlashTooSmall { found, needed },
+        false => PreflightError::WrongMap { image: map, found },
+    })
 }
 
 /// Checks that `firmware` belongs on this device; the result lists what is worth a warning.
@@ -92,7 +111,7 @@ pub(crate) fn check(
     profile: Option<&Profile>,
 ) -> Result<Vec<String>, PreflightError> {
     let descriptor = &firmware.descriptor;
-    check_flash(info, descriptor.flash_map)?;
+    check_map(info, descriptor.flash_map)?;
     let device = machine(info);
     if descriptor.target != device {
         return Err(PreflightError::WrongTarget { image: descriptor.target, device });
@@ -141,6 +160,7 @@ fn header_size(nibble: u8) -> Option<u32> {
 /// When the flash cannot be read.
 pub(crate) fn inspect(
     session: &mut Session<'_>,
+    map: FlashMap,
     firmware: Option<&Firmware>,
 ) -> Result<Occupancy, ReadError> {
     let boot = session.read(flash_map::BOOT.name, 0..BOOT_PROBE)?;
@@ -157,7 +177,8 @@ pub(crate) fn inspect(
             None => BootSector::Other,
         },
     };
-    Ok(Occupancy { boot, newer, a: read_slot(session, Slot::A)?, b: read_slot(session, Slot::B)? })
+    let (a, b) = (read_slot(session, map, Slot::A)?, read_slot(session, map, Slot::B)?);
+    Ok(Occupancy { map, boot, newer, a, b })
 }
 
 /// What the descriptor on the device says, compared with the image to be written.
@@ -193,8 +214,8 @@ fn installed(session: &mut Session<'_>, firmware: &Firmware) -> Result<Option<In
 /// # Errors
 ///
 /// When the flash cannot be read.
-pub(crate) fn read_slot(session: &mut Session<'_>, slot: Slot) -> Result<SlotState, ReadError> {
-    let region = slot.region();
+fn read_slot(session: &mut Session<'_>, map: FlashMap, slot: Slot) -> Result<SlotState, ReadError> {
+    let region = map.config(slot);
     session.mark_secret(region.offset..region.end());
     let mut bytes = session.read(region.name, span(region.offset, HEADER_LENGTH))?;
     if let Ok(header) = SlotHeader::parse(&bytes)
@@ -267,7 +288,7 @@ impl Occupancy {
         // After an interrupted set-up a damaged slot is its own.
         let ours = matches!(self.boot, BootSector::Blank | BootSector::SameImage);
         if !ours && matches!(self.next_state(), SlotState::Damaged(_)) {
-            losses.push(format!("foreign data in {}", self.next().0.region().name));
+            losses.push(format!("foreign data in {}", self.next().0.name()));
         }
         losses
     }
@@ -284,7 +305,7 @@ impl Occupancy {
             Some((slot, record)) => format!(
                 "{firmware}, settings of `{}` in {} (sequence {})",
                 record.config.name,
-                slot.region().name,
+                slot.name(),
                 record.sequence
             ),
             None => format!("{firmware}, no settings"),
@@ -319,16 +340,33 @@ mod tests {
     }
 
     #[test]
-    fn a_flash_of_1_mb_or_without_an_id_is_refused() {
+    fn a_flash_has_the_map_that_fits_and_none_when_it_is_too_small_or_unreadable() {
+        let map = |flash| flash_map(&device(0x5e, flash));
+        assert_eq!(map(0x14_40EF), Ok(FlashMap::Map1M));
+        assert_eq!(map(0x15_40EF), Ok(FlashMap::Map1M));
+        assert_eq!(map(0x16_40EF), Ok(FlashMap::Map4M));
+        assert_eq!(map(0x13_40EF), Err(PreflightError::FlashTooSmall { found: 512, needed: 1024 }));
+        assert_eq!(map(0xFF_FFFF), Err(PreflightError::FlashUnreadable { id: "ffffff".to_owned() }));
+    }
+
+    #[test]
+    fn an_image_of_another_map_than_the_flashs_is_refused() {
         let firmware = supply::for_virtual_device().unwrap();
         assert_eq!(
             check(&device(0x5e, 0x14_40EF), &firmware, None),
             Err(PreflightError::FlashTooSmall { found: 1024, needed: 4096 })
         );
+        let mut small = firmware;
+        small.descriptor.flash_map = FlashMap::Map1M;
+        let error = check(&device(0x5e, 0x16_40EF), &small, None).unwrap_err();
+        assert_eq!(error.to_string(), "image is for a flash of 1 MB, and this one has 4096 KB");
+        // Its header is still that of the other.
         assert_eq!(
-            check(&device(0x5e, 0xFF_FFFF), &firmware, None),
-            Err(PreflightError::FlashUnreadable { id: "ffffff".to_owned() })
+            check(&device(0x5e, 0x14_40EF), &small, None),
+            Err(PreflightError::HeaderSize { found: 4096, needed: 1024 })
         );
+        small.boot.size_nibble = 2;
+        assert_eq!(check(&device(0x5e, 0x15_40EF), &small, None), Ok(Vec::new()));
     }
 
     #[test]
@@ -344,8 +382,13 @@ mod tests {
 
     #[test]
     fn an_interrupted_flash_is_finished_without_a_question_and_a_foreign_firmware_is_not() {
-        let blank =
-            Occupancy { boot: BootSector::Blank, newer: None, a: SlotState::Blank, b: SlotState::Blank };
+        let blank = Occupancy {
+            map: FlashMap::Map4M,
+            boot: BootSector::Blank,
+            newer: None,
+            a: SlotState::Blank,
+            b: SlotState::Blank,
+        };
         assert!(blank.losses("hall").is_empty());
         let cut = slots::read_sector(b"EBCF cut short");
         assert!(Occupancy { a: cut.clone(), ..blank.clone() }.losses("hall").is_empty());
@@ -354,7 +397,13 @@ mod tests {
                 .losses("hall")
                 .is_empty()
         );
-        let foreign = Occupancy { boot: BootSector::Image, newer: None, a: cut, b: SlotState::Blank };
+        let foreign = Occupancy {
+            map: FlashMap::Map4M,
+            boot: BootSector::Image,
+            newer: None,
+            a: cut,
+            b: SlotState::Blank,
+        };
         assert_eq!(foreign.losses("hall").len(), 2);
     }
 
@@ -362,6 +411,7 @@ mod tests {
     fn settings_of_another_name_are_not_replaced_without_a_question_even_under_the_same_firmware() {
         let sector = slots::encode_sector(&espbroker_config::model::Config::new("hall"), 1).unwrap();
         let set_up = Occupancy {
+            map: FlashMap::Map4M,
             boot: BootSector::SameImage,
             newer: None,
             a: slots::read_sector(&sector),

@@ -36,7 +36,7 @@ pub(crate) enum FirmwareCommand {
     Verify(FirmwareVerifyArguments),
     /// Write a release into a folder: for a computer without network, a web server, or ESP Web Tools
     Bundle(FirmwareBundleArguments),
-    /// Build the image that `setup --image` writes, with Espressif's NONOS SDK
+    /// Build the images that `setup --image` writes, with Espressif's NONOS SDK
     ///
     /// The SDK is Espressif's and does not come with this program: clone `espressif/ESP8266_NONOS_SDK` from GitHub.
     /// Needs a checkout of espbroker's source, Rust, and GCC for the Xtensa LX106.
@@ -51,8 +51,8 @@ pub(crate) struct FirmwareBuildArguments {
     /// A checkout of espbroker's source
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) source: PathBuf,
-    /// Where to write the image; must not exist yet
-    #[arg(long, value_name = "FILE", default_value = "espbroker-esp8266-4mb.bin")]
+    /// Where to write espbroker-esp8266-4mb.bin and, for plugs, espbroker-esp8266-1mb.bin
+    #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) output: PathBuf,
 }
 

@@ -3,14 +3,19 @@
 //! A backup leaves out what holds secrets (config slots, SDK parameters) unless asked for them: those sectors are
 //! filled with FF in the file, and such a file is refused when it would blank them on a device.
 
-use espbroker_config::flash_map::{CONFIG_A, CONFIG_B, Region as MapRegion, SYSTEM_PARAMETER};
+use espbroker_config::{
+    flash_map::{FlashMap, Region as MapRegion},
+    slots::Slot,
+};
 use espbroker_flasher::{
     FlasherError,
     event::Secrecy,
     program::{Order, Region},
 };
 
-use super::{CommandError, Context, refuse_existing, region, save_private, with_session};
+use super::{
+    CommandError, Context, refuse_existing, region, save_private, with_session, words, words_for_any,
+};
 use crate::{
     arguments::{BackupArguments, RestoreArguments},
     device::DeviceError,
@@ -19,7 +24,9 @@ use crate::{
 };
 
 /// Regions with credentials.
-const SECRET: [MapRegion; 3] = [CONFIG_A, CONFIG_B, SYSTEM_PARAMETER];
+const fn secrets(map: FlashMap) -> [MapRegion; 3] {
+    [map.config(Slot::A), map.config(Slot::B), map.system_parameter()]
+}
 
 /// Reading that takes longer than this needs a word of consent, seconds.
 const PATIENCE: u64 = 120;
@@ -30,10 +37,13 @@ const PATIENCE: u64 = 120;
 ///
 /// When the file exists, reading would take minutes and nobody insisted, or the flasher's.
 pub(crate) fn backup(given: &BackupArguments, context: &Context) -> Result<(), Failure> {
-    let region = region(given.region.as_deref())?;
+    let name = given.region.as_deref();
+    // The map with every region: a wrong name needs no device.
+    region(FlashMap::Map4M, name)?;
     refuse_existing(&given.file)?;
-    with_session(&given.device, &given.loader, context, |mut session, narrator| {
-        for secret in SECRET {
+    with_session(&given.device, &given.loader, context, |mut session, map, narrator| {
+        let region = region(map, name)?;
+        for secret in secrets(map) {
             session.mark_secret(secret.offset..secret.end());
         }
         let seconds = session.estimate_read(region.length).as_secs();
@@ -42,12 +52,12 @@ pub(crate) fn backup(given: &BackupArguments, context: &Context) -> Result<(), F
         }
         narrator.begin("read", "reading");
         let mut bytes = session.read(region.name, region.offset..region.end()).map_err(FlasherError::from)?;
-        let masked = if given.include_secrets { 0 } else { mask(&mut bytes, &region) };
+        let masked = if given.include_secrets { 0 } else { mask(&mut bytes, map, &region) };
         save_private(&given.file, &bytes)?;
         narrator.end(&format!("{} KB saved in `{}`", bytes.len() / 1024, given.file.display()));
         if masked > 0 {
             context.screen.line("Settings and Wi-Fi parameters were left out; --include-secrets keeps them.");
-        } else if SECRET.iter().any(|secret| secret.overlaps(&region)) {
+        } else if secrets(map).iter().any(|secret| secret.overlaps(&region)) {
             context.screen.warning(format!("`{}` contains secrets in plain text", given.file.display()));
         }
         Ok(())
@@ -55,8 +65,8 @@ pub(crate) fn backup(given: &BackupArguments, context: &Context) -> Result<(), F
 }
 
 /// Fills secret sectors with FF; returns how many regions were filled.
-fn mask(bytes: &mut [u8], region: &MapRegion) -> usize {
-    SECRET
+fn mask(bytes: &mut [u8], map: FlashMap, region: &MapRegion) -> usize {
+    secrets(map)
         .iter()
         .filter(|secret| secret_part(bytes, region, secret).map(|part| part.fill(0xFF)).is_some())
         .count()
@@ -75,30 +85,31 @@ fn secret_part<'a>(bytes: &'a mut [u8], region: &MapRegion, secret: &MapRegion) 
 ///
 /// When the file does not fit the region, the user says no, or the flasher's.
 pub(crate) fn restore(given: &RestoreArguments, context: &Context) -> Result<(), Failure> {
-    let region = region(given.region.as_deref())?;
+    let name = given.region.as_deref();
     let path = given.file.display().to_string();
     let mut bytes =
         std::fs::read(&given.file).map_err(|source| CommandError::Load { path: path.clone(), source })?;
-    if u32::try_from(bytes.len()) != Ok(region.length) {
-        let found = bytes.len();
-        return Err(
-            CommandError::Length { region: region.name.to_owned(), expected: region.length, found }.into()
-        );
-    }
+    // Of a map that the file can come from: what it holds is then told without a device.
+    let map = match fits(&bytes, FlashMap::Map1M, name) {
+        Ok(_) if fits(&bytes, FlashMap::Map4M, name).is_err() => FlashMap::Map1M,
+        _ => FlashMap::Map4M,
+    };
+    let place = fits(&bytes, map, name)?;
     let holds_secrets = |bytes: &mut [u8]| {
-        SECRET.iter().any(|secret| {
-            secret_part(bytes, &region, secret).is_some_and(|part| part.iter().any(|byte| *byte != 0xFF))
+        secrets(map).iter().any(|secret| {
+            secret_part(bytes, &place, secret).is_some_and(|part| part.iter().any(|byte| *byte != 0xFF))
         })
     };
-    let covers_secrets = SECRET.iter().any(|secret| secret.overlaps(&region));
+    let covers_secrets = secrets(map).iter().any(|secret| secret.overlaps(&place));
     if covers_secrets && !holds_secrets(&mut bytes) && !given.yes {
         return Err(CommandError::Masked { path }.into());
     }
-    let words = format!("`{}` ({} KB at {:#08x})", region.name, region.length / 1024, region.offset);
     if given.dry_run {
-        return crate::print(&format!("would write {path} to {words}\n"));
+        return crate::print(&format!("would write {path} to {}\n", words_for_any(name)?));
     }
-    with_session(&given.device, &given.loader, context, |mut session, narrator| {
+    with_session(&given.device, &given.loader, context, |mut session, map, narrator| {
+        let region = fits(&bytes, map, name)?;
+        let words = words(&region);
         agree_to_lose(vec![words.clone()], given.yes, context.screen)?;
         let order = if region.offset == 0 { Order::FirstSectorLast } else { Order::Ascending };
         let secrecy = if covers_secrets { Secrecy::Secret } else { Secrecy::Public };
@@ -113,24 +124,37 @@ pub(crate) fn restore(given: &RestoreArguments, context: &Context) -> Result<(),
     })
 }
 
+/// The region that a file of this length is for.
+fn fits(bytes: &[u8], map: FlashMap, name: Option<&str>) -> Result<MapRegion, CommandError> {
+    let region = region(map, name)?;
+    if u32::try_from(bytes.len()) == Ok(region.length) {
+        return Ok(region);
+    }
+    let (expected, found) = (region.length, bytes.len());
+    Err(CommandError::Length { region: region.name.to_owned(), expected, found })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_backup_without_secrets_has_ff_where_they_were_and_nothing_else_changed() {
-        let whole = region(None).unwrap();
-        let mut bytes = vec![0x5A; whole.length as usize];
-        assert_eq!(mask(&mut bytes, &whole), 3);
-        for (offset, byte) in bytes.iter().enumerate() {
-            let offset = u32::try_from(offset).unwrap();
-            let secret = SECRET.iter().any(|secret| (secret.offset..secret.end()).contains(&offset));
-            assert_eq!(*byte == 0xFF, secret, "{offset:#x}");
+        for map in [FlashMap::Map4M, FlashMap::Map1M] {
+            let whole = region(map, None).unwrap();
+            let mut bytes = vec![0x5A; whole.length as usize];
+            assert_eq!(mask(&mut bytes, map, &whole), 3);
+            for (offset, byte) in bytes.iter().enumerate() {
+                let offset = u32::try_from(offset).unwrap();
+                let secret =
+                    secrets(map).iter().any(|secret| (secret.offset..secret.end()).contains(&offset));
+                assert_eq!(*byte == 0xFF, secret, "{offset:#x}");
+            }
+            let slot = region(map, Some("config-b")).unwrap();
+            let mut sector = vec![0; 4096];
+            assert_eq!(mask(&mut sector, map, &slot), 1);
+            let store = region(map, Some("store")).unwrap();
+            assert_eq!(mask(&mut [0; 16], map, &store), 0);
         }
-        let slot = region(Some("config-b")).unwrap();
-        let mut sector = vec![0; 4096];
-        assert_eq!(mask(&mut sector, &slot), 1);
-        let store = region(Some("store")).unwrap();
-        assert_eq!(mask(&mut [0; 16], &store), 0);
     }
 }

@@ -2,9 +2,9 @@
 //! build` makes the partition without a device.
 
 use espbroker_config::{
-    flash_map::{CONFIG_A, CONFIG_B, FlashMap, SECTOR_SIZE},
+    flash_map::{FlashMap, SECTOR_SIZE},
     model::Config,
-    slots::{self},
+    slots::{self, Slot},
 };
 use espbroker_flasher::{FlasherError, Session};
 
@@ -39,9 +39,13 @@ pub(crate) fn run(command: &ConfigCommand, context: &Context) -> Result<(), Fail
     }
 }
 
-pub(crate) fn inspect(session: &mut Session<'_>, narrator: &Narrator) -> Result<Occupancy, FlasherError> {
+pub(crate) fn inspect(
+    session: &mut Session<'_>,
+    map: FlashMap,
+    narrator: &Narrator,
+) -> Result<Occupancy, FlasherError> {
     narrator.step("read", "reading the settings", || {
-        let occupancy = preflight::inspect(session, None)?;
+        let occupancy = preflight::inspect(session, map, None)?;
         let summary = occupancy.summary();
         Ok((occupancy, summary))
     })
@@ -56,8 +60,8 @@ fn show(given: &ConfigShowArguments, context: &Context) -> Result<(), Failure> {
         let (_, record) = slots::select(&a, &b).ok_or(CommandError::NoConfig)?;
         return print_config(&record.config);
     }
-    with_session(&given.device, &given.loader, context, |mut session, narrator| {
-        let occupancy = inspect(&mut session, narrator)?;
+    with_session(&given.device, &given.loader, context, |mut session, map, narrator| {
+        let occupancy = inspect(&mut session, map, narrator)?;
         let (_, record) = occupancy.config().ok_or(CommandError::NoConfig)?;
         print_config(&record.config)
     })
@@ -70,10 +74,10 @@ fn print_config(config: &Config) -> Result<(), Failure> {
 
 fn read(given: &ConfigReadArguments, context: &Context) -> Result<(), Failure> {
     refuse_existing(&given.file)?;
-    with_session(&given.device, &given.loader, context, |mut session, narrator| {
+    with_session(&given.device, &given.loader, context, |mut session, map, narrator| {
         narrator.begin("read", "reading both slots");
         let mut bytes = Vec::new();
-        for slot in [CONFIG_A, CONFIG_B] {
+        for slot in [map.config(Slot::A), map.config(Slot::B)] {
             session.mark_secret(slot.offset..slot.end());
             bytes.extend(session.read(slot.name, slot.offset..slot.end()).map_err(FlasherError::from)?);
         }
@@ -87,8 +91,8 @@ fn read(given: &ConfigReadArguments, context: &Context) -> Result<(), Failure> {
 fn write(given: &ConfigWriteArguments, context: &Context) -> Result<(), Failure> {
     let settings = read_settings(&given.settings, context.screen)?;
     with_device(&given.device, &given.loader, context, |mut session, info, narrator| {
-        preflight::check_flash(&info, FlashMap::Map4M)?;
-        let occupancy = inspect(&mut session, narrator)?;
+        let map = preflight::flash_map(&info)?;
+        let occupancy = inspect(&mut session, map, narrator)?;
         let mut config =
             occupancy.config().map_or_else(|| Config::new("espbroker"), |(_, record)| record.config.clone());
         let before = config.clone();

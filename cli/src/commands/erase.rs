@@ -2,7 +2,7 @@
 
 use espbroker_flasher::{FlasherError, erase::EraseAllowed};
 
-use super::{Context, region, with_session};
+use super::{Context, region, with_session, words, words_for_any};
 use crate::{arguments::EraseArguments, failure::Failure, setup::agree_to_lose};
 
 /// Erases after a question, and checks through the loader that the flash took it.
@@ -11,12 +11,14 @@ use crate::{arguments::EraseArguments, failure::Failure, setup::agree_to_lose};
 ///
 /// When the user says no, or the flasher's.
 pub(crate) fn run(given: &EraseArguments, context: &Context) -> Result<(), Failure> {
-    let region = region(given.what.region.as_deref())?;
-    let words = format!("`{}` ({} KB at {:#08x})", region.name, region.length / 1024, region.offset);
+    let name = given.what.region.as_deref();
+    let anywhere = words_for_any(name)?;
     if given.dry_run {
-        return crate::print(&format!("would erase {words}\n"));
+        return crate::print(&format!("would erase {anywhere}\n"));
     }
-    with_session(&given.device, &given.loader, context, |mut session, narrator| {
+    with_session(&given.device, &given.loader, context, |mut session, map, narrator| {
+        let region = region(map, name)?;
+        let words = words(&region);
         agree_to_lose(vec![format!("{words} with nothing")], given.yes, context.screen)?;
         narrator.step("erase", "erasing", || {
             let span = region.offset..region.end();

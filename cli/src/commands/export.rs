@@ -92,8 +92,8 @@ fn refuse_earlier(folder: &Path, given: &ExportMosquittoArguments) -> Result<(),
 fn config(given: &ExportMosquittoArguments, context: &Context) -> Result<Config, Failure> {
     let Some(path) = &given.settings else {
         let mut found = None;
-        with_session(&given.device, &given.loader, context, |mut session, narrator| {
-            let occupancy = inspect(&mut session, narrator)?;
+        with_session(&given.device, &given.loader, context, |mut session, map, narrator| {
+            let occupancy = inspect(&mut session, map, narrator)?;
             found = occupancy.config().map(|(_, record)| record.config.clone());
             Ok(())
         })?;

@@ -1,5 +1,6 @@
 //! `info`: chip, flash, and what is on it; changes nothing.
 
+use espbroker_config::flash_map::FlashMap;
 use espbroker_flasher::FlasherError;
 use serde::Serialize;
 
@@ -41,7 +42,8 @@ struct ConfigReport {
 pub(crate) fn run(given: &InfoArguments, context: &Context) -> Result<(), Failure> {
     with_device(&given.device, &given.loader, context, |mut session, info, narrator| {
         let occupancy = narrator.step("inspect", "reading the flash", || {
-            let occupancy = preflight::inspect(&mut session, None).map_err(FlasherError::from)?;
+            let map = preflight::flash_map(&info).unwrap_or(FlashMap::Map4M);
+            let occupancy = preflight::inspect(&mut session, map, None).map_err(FlasherError::from)?;
             let summary = occupancy.summary();
             Ok::<_, FlasherError>((occupancy, summary))
         })?;

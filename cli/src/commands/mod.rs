@@ -46,7 +46,7 @@ pub(crate) struct Context {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
     #[error("no such region in the flash map: `{name}`")]
-    NoSuchRegion { name: String },
+    NoSuchRegion { name: String, map: FlashMap },
     #[error("cannot write `{path}`")]
     Save {
         path: String,
@@ -71,19 +71,39 @@ pub(crate) enum CommandError {
     DigestDiffers { found: String },
 }
 
-/// The region of the flash map with this name; without a name the whole flash.
+/// The region of a flash map with this name; without a name the whole flash.
 ///
 /// # Errors
 ///
 /// When there is no such region.
-pub(crate) fn region(name: Option<&str>) -> Result<Region, CommandError> {
-    let map = FlashMap::Map4M;
+pub(crate) fn region(map: FlashMap, name: Option<&str>) -> Result<Region, CommandError> {
     let Some(name) = name else { return Ok(Region { name: "flash", offset: 0, length: map.flash_size() }) };
     map.regions()
         .iter()
         .find(|region| region.name == name)
         .copied()
-        .ok_or_else(|| CommandError::NoSuchRegion { name: name.to_owned() })
+        .ok_or_else(|| CommandError::NoSuchRegion { name: name.to_owned(), map })
+}
+
+/// A region for people.
+pub(crate) fn words(region: &Region) -> String {
+    format!("`{}` ({})", region.name, place(region))
+}
+
+fn place(region: &Region) -> String {
+    format!("{} KB at {:#08x}", region.length / 1024, region.offset)
+}
+
+/// The same while no device is known: the 4 MB map has every region, and the other may have it elsewhere.
+///
+/// # Errors
+///
+/// When there is no such region.
+pub(crate) fn words_for_any(name: Option<&str>) -> Result<String, CommandError> {
+    let large = region(FlashMap::Map4M, name)?;
+    let small = region(FlashMap::Map1M, name).ok();
+    let small = small.map(|small| format!("; with 1 MB of flash {}", place(&small)));
+    Ok(format!("`{}` ({}{})", large.name, place(&large), small.unwrap_or_default()))
 }
 
 /// Writes a file that only this user can read, and never over one that is there.
@@ -131,7 +151,7 @@ pub(crate) fn with_device(
     work(session, info, &narrator)
 }
 
-/// Connects, identifies, checks that the flash has the size of the map, and hands the session over.
+/// Connects, identifies, and hands the session over with the map of the device's flash.
 ///
 /// # Errors
 ///
@@ -140,11 +160,11 @@ pub(crate) fn with_session(
     device: &DeviceArguments,
     loader: &LoaderArguments,
     context: &Context,
-    work: impl FnOnce(Session<'_>, &Narrator) -> Result<(), Failure>,
+    work: impl FnOnce(Session<'_>, FlashMap, &Narrator) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     with_device(device, loader, context, |session, info, narrator| {
-        preflight::check_flash(&info, FlashMap::Map4M)?;
-        work(session, narrator)
+        let map = preflight::flash_map(&info)?;
+        work(session, map, narrator)
     })
 }
 
@@ -154,9 +174,20 @@ mod tests {
 
     #[test]
     fn a_region_is_found_by_name_and_an_unknown_one_is_named() {
-        assert_eq!(region(Some("config-b")).unwrap().offset, 0x20_1000);
-        assert_eq!(region(None).unwrap().length, 0x40_0000);
-        assert_eq!(region(Some("x")).unwrap_err().to_string(), "no such region in the flash map: `x`");
+        assert_eq!(region(FlashMap::Map4M, Some("config-b")).unwrap().offset, 0x20_1000);
+        assert_eq!(region(FlashMap::Map1M, Some("config-b")).unwrap().offset, 0xB_2000);
+        assert_eq!(region(FlashMap::Map4M, None).unwrap().length, 0x40_0000);
+        for (map, name) in [(FlashMap::Map4M, "x"), (FlashMap::Map1M, "ota2")] {
+            let error = region(map, Some(name)).unwrap_err().to_string();
+            assert_eq!(error, format!("no such region in the flash map: `{name}`"));
+        }
+    }
+
+    #[test]
+    fn before_a_device_is_known_both_places_of_a_region_are_told() {
+        let words = |name| words_for_any(name).unwrap();
+        assert_eq!(words(Some("ota2")), "`ota2` (1020 KB at 0x101000)");
+        assert_eq!(words(None), "`flash` (4096 KB at 0x000000; with 1 MB of flash 1024 KB at 0x000000)");
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use espbroker_config::flash_map::{
-    CONFIG_A, CONFIG_B, FlashMap, Region, SECTOR_SIZE, STORE, SYSTEM_PARAMETER,
+use espbroker_config::{
+    flash_map::{FlashMap, Region, SECTOR_SIZE},
+    slots::Slot,
 };
 use espbroker_flasher::{
     DeviceInfo, FlasherError, Loader, Session,
@@ -14,7 +15,7 @@ use espbroker_flasher::{
     verify::Verified,
 };
 
-use super::{Context, config::inspect, with_device};
+use super::{Context, config::inspect, with_device, words_for_any};
 use crate::{
     arguments::WipeArguments,
     failure::Failure,
@@ -27,7 +28,9 @@ use crate::{
 };
 
 /// What holds something of the owner; what is secret first, so that a cut leaves least.
-const REGIONS: [Region; 4] = [CONFIG_A, CONFIG_B, SYSTEM_PARAMETER, STORE];
+const fn regions(map: FlashMap) -> [Region; 4] {
+    [map.config(Slot::A), map.config(Slot::B), map.system_parameter(), map.store()]
+}
 
 /// Bytes of a sector that are looked at where all of them take too long.
 const SAMPLE: u32 = 16;
@@ -50,9 +53,8 @@ pub(crate) enum WipeError {
 /// When the name is not the device's, the user says no, or a region is not blank afterwards.
 pub(crate) fn run(given: &WipeArguments, context: &Context) -> Result<(), Failure> {
     if given.dry_run {
-        for region in REGIONS {
-            let Region { name, offset, length } = region;
-            crate::print(&format!("would erase `{name}` ({} KB at {offset:#08x})\n", length / 1024))?;
+        for region in regions(FlashMap::Map4M) {
+            crate::print(&format!("would erase {}\n", words_for_any(Some(region.name))?))?;
         }
         return Ok(());
     }
@@ -82,19 +84,20 @@ fn wipe(
     narrator: &Narrator,
     screen: Screen,
 ) -> Result<String, Failure> {
-    preflight::check_flash(info, FlashMap::Map4M)?;
-    let occupancy = inspect(session, narrator)?;
+    let map = preflight::flash_map(info)?;
+    let occupancy = inspect(session, map, narrator)?;
+    let regions = regions(map);
     let mac = to_hex(&info.mac, ":");
     let name = occupancy.config().map_or_else(|| mac.clone(), |(_, record)| record.config.name.clone());
     confirm(given, &name, &mac, screen)?;
-    let allowed = EraseAllowed::only(REGIONS.iter().map(|region| region.offset..region.end()));
+    let allowed = EraseAllowed::only(regions.iter().map(|region| region.offset..region.end()));
     narrator.begin("erase", "erasing settings, keys and stored messages");
-    for region in REGIONS {
+    for region in regions {
         narrator.doing(region.name);
         session.erase(region.name, region.offset..region.end(), &allowed).map_err(FlasherError::from)?;
     }
-    narrator.end(&names(&REGIONS));
-    check_blank(session, narrator)?;
+    narrator.end(&names(&regions));
+    check_blank(session, map, narrator)?;
     Ok(name)
 }
 
@@ -104,11 +107,11 @@ fn names(regions: &[Region]) -> String {
 
 /// Reads back what was erased, or has the stub measure it. The boot ROM measures nothing and takes minutes for the store: of
 /// that, the beginning of each sector is read, since a sector is erased whole or not at all.
-fn check_blank(session: &mut Session<'_>, narrator: &Narrator) -> Result<(), Failure> {
+fn check_blank(session: &mut Session<'_>, map: FlashMap, narrator: &Narrator) -> Result<(), Failure> {
     narrator.begin("check", "checking that all of it is blank");
     let whole = session.loader() == Loader::Stub;
-    for region in REGIONS {
-        let sampled = !whole && region == STORE;
+    for region in regions(map) {
+        let sampled = !whole && region == map.store();
         let starts = (region.offset..region.end()).step_by(SECTOR_SIZE as usize);
         let spans: Vec<Range<u32>> = match (whole, sampled) {
             (true, _) => std::iter::once(region.offset..region.end()).collect(),

@@ -1,7 +1,5 @@
 //! Hints for what was asked for: settings, answers, commands, and the devices that they name.
 
-use espbroker_config::flash_map::FlashMap;
-
 use super::{Exit, Explain, loader::missing_port_hint, no, unable};
 use crate::{
     PrintError,
@@ -74,8 +72,8 @@ impl Explain for DeviceError {
 impl Explain for CommandError {
     fn explain(&self) -> (Exit, Option<String>) {
         match self {
-            Self::NoSuchRegion { .. } => {
-                let names: Vec<&str> = FlashMap::Map4M.regions().iter().map(|region| region.name).collect();
+            Self::NoSuchRegion { map, .. } => {
+                let names: Vec<&str> = map.regions().iter().map(|region| region.name).collect();
                 unable(format!("the regions are {}", names.join(", ")))
             }
             Self::Save { .. } | Self::Load { .. } => (Exit::Unable, None),

@@ -1,5 +1,6 @@
 //! Hints for what goes wrong between port, loader and image.
 
+use espbroker_config::flash_map::FlashMap;
 use espbroker_flasher::{
     CommandError as LoaderError, FlasherError,
     connect::{ConnectError, Diagnosis},
@@ -177,15 +178,21 @@ impl Explain for PreflightError {
             Self::FlashUnreadable { .. } => no(
                 "GPIO6 to GPIO11 belong to the flash: disconnect what hangs on them; check the 3.3 V supply",
             ),
-            Self::FlashTooSmall { .. } => no(
-                "the broker needs 4 MB, as on NodeMCU and D1 mini; most plugs have 1 MB. Nothing was changed",
-            ),
+            Self::FlashTooSmall { found, .. } if FlashMap::for_capacity(found * 1024).is_some() => {
+                no("take the image for 1 MB, espbroker-esp8266-1mb.bin, with --image; nothing was changed")
+            }
+            Self::FlashTooSmall { .. } => {
+                no("the broker needs 1 MB, as in most plugs, or 4 MB; nothing was changed")
+            }
+            Self::WrongMap { .. } => {
+                no("take the image for 4 MB, espbroker-esp8266-4mb.bin; nothing was changed")
+            }
             Self::WrongTarget { .. } => {
                 no("take the image that was built for this machine; nothing was changed")
             }
-            Self::HeaderSize { .. } => {
-                no("build the image with flash size 4MB-c1, so that the SDK accepts its partition table")
-            }
+            Self::HeaderSize { .. } => no(
+                "build the image with the flash size of its map, 4MB-c1 or 1MB: else the SDK refuses its partition table",
+            ),
         }
     }
 }

@@ -3,7 +3,6 @@
 //! Whoever can do this has the board in hand, so there is no key. The firmware does not try such a config and go back by
 //! itself: what becomes of it is seen on the console, and the settings before stay in the other sector.
 
-use espbroker_config::flash_map::FlashMap;
 use espbroker_flasher::{
     Session,
     boot::{BootLog, Console},
@@ -66,9 +65,9 @@ fn write(
 ) -> Result<Written, Failure> {
     let info: DeviceInfo = identify(session, narrator)?;
     device.must_have(info.mac)?;
-    preflight::check_flash(&info, FlashMap::Map4M)?;
+    let map = preflight::flash_map(&info)?;
     who.recognise(info.mac, job.context);
-    let occupancy: Occupancy = inspect(session, narrator)?;
+    let occupancy: Occupancy = inspect(session, map, narrator)?;
     let (_, record) = occupancy.config().ok_or(CommandError::NoConfig)?;
     who.label.clone_from(&record.config.name);
     let Some(after) = job.plan(&record.config, who, narrator, report)? else {

@@ -126,7 +126,8 @@ impl Job<'_> {
         for warning in preflight::check(info, self.firmware, profile.as_ref())? {
             narrator.warning(&warning);
         }
-        let occupancy = preflight::inspect(session, Some(self.firmware)).map_err(FlasherError::from)?;
+        let map = self.firmware.descriptor.flash_map;
+        let occupancy = preflight::inspect(session, map, Some(self.firmware)).map_err(FlasherError::from)?;
         narrator.end(&occupancy.summary());
         let name = self.answers.settings.name.as_deref().unwrap_or_default();
         (self.agree)(occupancy.losses(name))?;

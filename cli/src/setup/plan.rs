@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use espbroker_config::{
-    flash_map::{CONFIG_A, CONFIG_B},
-    image::Descriptor,
-    slots::Slot,
-};
+use espbroker_config::{flash_map::FlashMap, image::Descriptor, slots::Slot};
 use espbroker_flasher::{
     Loader,
     erase::EraseAllowed,
@@ -62,10 +58,12 @@ impl Plan {
                 (virtual_device::image::LENGTH, what.to_owned())
             }
         };
+        let map = firmware.map_or(FlashMap::Map4M, |firmware| firmware.descriptor.flash_map);
+        let [a, b] = [Slot::A, Slot::B].map(|slot| map.config(slot).offset);
         let image = PlannedRegion { name: IMAGE.to_owned(), offset: "0x000000".to_owned(), bytes, what };
         let config = PlannedRegion {
             name: "config".to_owned(),
-            offset: format!("{:#08x} or {:#08x}", CONFIG_A.offset, CONFIG_B.offset),
+            offset: format!("{a:#08x} or {b:#08x}"),
             bytes: config_bytes,
             what: format!("settings of `{config_name}`, in the free slot"),
         };
@@ -114,8 +112,8 @@ pub(crate) fn image_region(firmware: &Firmware) -> Region {
 }
 
 /// A config sector as the flasher takes it.
-pub(crate) fn config_region(slot: Slot, sector: Vec<u8>) -> Region {
-    let place = slot.region();
+pub(crate) fn config_region(map: FlashMap, slot: Slot, sector: Vec<u8>) -> Region {
+    let place = map.config(slot);
     Region {
         name: place.name.to_owned(),
         offset: place.offset,
@@ -144,7 +142,7 @@ mod tests {
 
     #[test]
     fn only_the_sectors_of_the_plan_may_be_erased() {
-        let regions = [config_region(Slot::B, vec![0; 20])];
+        let regions = [config_region(FlashMap::Map4M, Slot::B, vec![0; 20])];
         let allowed = allowed(&regions);
         assert!(allowed.covers(&(0x20_1000..0x20_2000)));
         assert!(!allowed.covers(&(0x20_0000..0x20_1000)) && !allowed.covers(&(0x20_2000..0x20_3000)));

@@ -54,7 +54,7 @@ pub(crate) fn write_config(
     let sector = slots::encode_sector(config, sequence).map_err(SetupError::ConfigTooLong)?;
     let crc = SlotHeader::parse(&sector).map(|header| header.crc).unwrap_or_default();
     let length = sector.len();
-    let checked = words(program(session, config_region(slot, sector))?.checked);
+    let checked = words(program(session, config_region(occupancy.map, slot, sector))?.checked);
     narrator.end(&format!("{length} bytes in slot {slot} (sequence {sequence}), {checked}"));
     Ok((slot, sequence, crc))
 }

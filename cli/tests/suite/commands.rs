@@ -265,7 +265,10 @@ fn one_region_is_saved_erased_and_restored() {
 
     hint: save it with `espbroker backup`, then allow it with --yes
     ");
-    assert_eq!(run(&["erase", "--dry-run"]).ok(), "would erase `config-a` (4 KB at 0x200000)\n");
+    assert_eq!(
+        run(&["erase", "--dry-run"]).ok(),
+        "would erase `config-a` (4 KB at 0x200000; with 1 MB of flash 4 KB at 0x0b1000)\n"
+    );
     assert!(flash(&home) == before);
     assert_eq!(run(&["erase", "--yes"]).code, 0);
     let erased = flash(&home);
@@ -392,7 +395,7 @@ fn profiles_say_what_each_pin_does_and_who_says_so() {
 #[test]
 fn a_firmware_build_names_what_is_missing_before_it_begins() {
     let home = Home::new();
-    let (sdk, output) = (home.file("sdk"), home.file("image.bin"));
+    let (sdk, output) = (home.file("sdk"), home.file("."));
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let build = ["firmware", "build", "--sdk", &sdk, "--output", &output, "--source"];
     let run = home.run(&[&build[..], &[root]].concat());
@@ -402,10 +405,14 @@ fn a_firmware_build_names_what_is_missing_before_it_begins() {
     let run = home.run(&[&build[..], &[&sdk]].concat());
     assert_eq!(run.code, 2);
     assert!(run.stderr.contains(&format!("no source of espbroker in `{sdk}`")), "{}", run.stderr);
-    home.write("image.bin", "mine");
-    let run = home.run(&[&build[..], &[root]].concat());
-    assert_eq!((run.code, run.stdout.as_str()), (2, ""));
-    assert_eq!(fs::read(&output).unwrap(), b"mine");
+    for image in ["espbroker-esp8266-4mb.bin", "espbroker-esp8266-1mb.bin"] {
+        let mine = home.write(image, "mine");
+        let run = home.run(&[&build[..], &[root]].concat());
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""));
+        assert!(run.stderr.contains(image), "{}", run.stderr);
+        assert_eq!(fs::read(&mine).unwrap(), b"mine");
+        fs::remove_file(mine).unwrap();
+    }
 }
 
 #[test]

@@ -216,7 +216,7 @@ fn a_flash_of_1_mb_is_refused_and_left_alone() {
     exit 1
     error: flash is too small: 1024 of the 4096 KB that the broker needs
 
-    hint: the broker needs 4 MB, as on NodeMCU and D1 mini; most plugs have 1 MB. Nothing was changed
+    hint: take the image for 1 MB, espbroker-esp8266-1mb.bin, with --image; nothing was changed
     ");
     assert!(is_blank(&home, "f.bin"));
 }

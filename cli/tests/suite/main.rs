@@ -26,5 +26,6 @@ mod refusals;
 mod secrets;
 mod settings;
 mod setup;
+mod small_flash;
 mod supply;
 mod tap;

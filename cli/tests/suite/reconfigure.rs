@@ -621,10 +621,10 @@ fn wipe_blanks_everything_of_the_owner_and_nothing_else_and_offers_to_forget() {
     assert!(flash(&home) == before);
     let _guard = filters(&home).bind_to_scope();
     assert_snapshot!(planned.ok(), @"
-    would erase `config-a` (4 KB at 0x200000)
-    would erase `config-b` (4 KB at 0x201000)
-    would erase `sdk` (12 KB at 0x3fd000)
-    would erase `store` (2020 KB at 0x202000)
+    would erase `config-a` (4 KB at 0x200000; with 1 MB of flash 4 KB at 0x0b1000)
+    would erase `config-b` (4 KB at 0x201000; with 1 MB of flash 4 KB at 0x0b2000)
+    would erase `sdk` (12 KB at 0x3fd000; with 1 MB of flash 12 KB at 0x0fd000)
+    would erase `store` (2020 KB at 0x202000; with 1 MB of flash 288 KB at 0x0b3000)
     ");
     assert_snapshot!(unasked.verdict(), @"
     exit 2

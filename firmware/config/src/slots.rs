@@ -31,7 +31,7 @@ use self::turn::{Turn, is_newer, next_turn};
 use crate::{
     codec::{self, DecodeError, EncodeError},
     crc::Crc32,
-    flash_map::{CONFIG_A, CONFIG_B, Region, SECTOR_SIZE},
+    flash_map::{FlashMap, Region, SECTOR_SIZE},
     model::Config,
 };
 
@@ -69,12 +69,14 @@ pub enum Slot {
 }
 
 impl Slot {
-    /// Where the sector is in flash.
+    /// Where the sector is in the 4 MB map; [`FlashMap::config`] knows the others.
     pub const fn region(self) -> Region {
-        match self {
-            Self::A => CONFIG_A,
-            Self::B => CONFIG_B,
-        }
+        FlashMap::Map4M.config(self)
+    }
+
+    /// The region's name, the same in every map.
+    pub const fn name(self) -> &'static str {
+        self.region().name
     }
 
     /// The sector that takes the next turn.

@@ -13,14 +13,14 @@ use std::{
 };
 
 use espbroker_config::{
-    flash_map::{CONFIG_A, FlashMap},
+    flash_map::FlashMap,
     image::{Fields, Target, seal},
     model::{
         Anonymous, Bridge, BridgeTopic, Config, Direction, PasswordHash, Pin, PinFunction, Profile, Role,
         User, Wifi,
     },
     secret::Secret,
-    slots,
+    slots::{self, Slot},
 };
 use espbroker_host::{
     DiscoveryPorts, Flash as _, Host, HostOptions, MemoryFlash, Ports, Radio, RadioEvent, Running, Wired,
@@ -30,7 +30,7 @@ use espbroker_node::{
     discovery::{MDNS_GROUP, names, probe},
     status::{
         BridgeReason, BridgeReport, ConfigChoice, ImageCheck, ListenFailure, Mode, ResetCause, Service,
-        State, Stated, Status, WifiReason, WifiState,
+        SlotName, State, Stated, Status, WifiReason, WifiState,
     },
 };
 use socket2::SockRef;
@@ -48,13 +48,17 @@ fn config() -> Config {
 }
 
 fn flash_with(config: &Config) -> MemoryFlash {
-    let mut flash = MemoryFlash::blank(usize::try_from(FlashMap::Map4M.flash_size()).unwrap());
+    flash_of(FlashMap::Map4M, config)
+}
+
+fn flash_of(flash_map: FlashMap, config: &Config) -> MemoryFlash {
+    let mut flash = MemoryFlash::blank(usize::try_from(flash_map.flash_size()).unwrap());
     let mut image = vec![0x5A; 221_572];
-    let fields =
-        Fields { target: Target::Virtual, flash_map: FlashMap::Map4M, name: "espbroker", version: "0.1.0" };
+    let fields = Fields { target: Target::Virtual, flash_map, name: "espbroker", version: "0.1.0" };
     seal(&mut image, 0x1000, &fields).unwrap();
     flash.program(0, &image).unwrap();
-    flash.program(CONFIG_A.offset, &slots::encode_sector(config, 7).unwrap()).unwrap();
+    let sector = slots::encode_sector(config, 7).unwrap();
+    flash.program(flash_map.config(Slot::A).offset, &sector).unwrap();
     flash
 }
 
@@ -301,6 +305,21 @@ fn the_console_answers_and_restart_ends_the_device() {
     }
     assert!(TcpStream::connect(address).is_err(), "the port is closed");
     device.running.stop().unwrap();
+}
+
+#[test]
+fn a_device_with_1_mb_of_flash_runs_by_its_own_map() {
+    let flash = Box::new(flash_of(FlashMap::Map1M, &config()));
+    let (device, _) = Device::ready(HostOptions { flash, ..options(&config()) });
+    assert!(device.statuses.iter().any(|status| matches!(
+        status,
+        Status::Image(ImageCheck::Measured { length: 221_572, stated: Stated::Match, .. })
+    )));
+    assert!(device.statuses.iter().any(|status| matches!(
+        status,
+        Status::Config(ConfigChoice::Loaded { slot: SlotName::A, sequence: 7, .. })
+    )));
+    assert_eq!(device.statuses.last(), Some(&Status::Ready { mode: Mode::Station }));
 }
 
 #[test]

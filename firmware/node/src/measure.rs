@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 
 use embedded_storage::nor_flash::ReadNorFlash;
 use espbroker_config::{
-    flash_map::{IMAGE_MAX, Region},
+    flash_map::{FlashMap, Region},
     image::{self, DESCRIPTOR_LENGTH, Descriptor, DigestStream, ImageError, Located},
 };
 
@@ -59,7 +59,8 @@ impl Measurement {
     fn try_step<F: ReadNorFlash>(&mut self, flash: &mut F) -> Result<Option<ImageCheck>, F::Error> {
         match self {
             Self::Search(offset) => {
-                let limit = IMAGE_MAX.min(u32::try_from(flash.capacity()).unwrap_or(u32::MAX));
+                let limit =
+                    FlashMap::of(flash).image_max().min(u32::try_from(flash.capacity()).unwrap_or(u32::MAX));
                 match search(flash, *offset, limit)? {
                     Found::Image(Located { offset, descriptor }) => {
                         let stream = DigestStream::new(offset);
@@ -117,7 +118,7 @@ mod tests {
     use alloc::{vec, vec::Vec};
 
     use espbroker_config::{
-        flash_map::FlashMap,
+        flash_map::{FlashMap, IMAGE_MAX},
         image::{Fields, Target, seal},
     };
 
@@ -191,11 +192,17 @@ mod tests {
 
     #[test]
     fn a_length_that_the_slot_cannot_hold_is_not_believed() {
-        let longest = usize::try_from(IMAGE_MAX).unwrap();
-        let (check, _) = measure(TestFlash::with(0, &sealed(longest, 256)));
-        assert!(matches!(check, ImageCheck::Measured { stated: Stated::Match, .. }));
-        let image = sealed(longest + 4, 256);
-        assert_eq!(measure(TestFlash::with(0, &image)).0, ImageCheck::NoDescriptor);
+        for map in [FlashMap::Map4M, FlashMap::Map1M] {
+            let with = |image: &[u8]| {
+                let mut flash = TestFlash::of_size(map.flash_size());
+                flash.put(0, image);
+                measure(flash).0
+            };
+            let longest = usize::try_from(map.image_max()).unwrap();
+            let check = with(&sealed(longest, 256));
+            assert!(matches!(check, ImageCheck::Measured { stated: Stated::Match, .. }));
+            assert_eq!(with(&sealed(longest + 4, 256)), ImageCheck::NoDescriptor);
+        }
         let shorter_than_its_descriptor = [vec![0; 256], sealed(300, 0)].concat();
         assert_eq!(measure(TestFlash::with(0, &shorter_than_its_descriptor)).0, ImageCheck::NoDescriptor);
     }

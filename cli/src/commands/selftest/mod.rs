@@ -8,7 +8,6 @@ mod scratch;
 
 use std::time::Duration;
 
-use espbroker_config::flash_map::FlashMap;
 use espbroker_flasher::{
     BAUD_LADDER, BootVerdict, Cancel, CommandError as LoaderError, ConnectOptions, Console, DeviceInfo,
     FlasherError, Session, Stub, StubStart, UnknownReply, Wiring, ports,
@@ -314,10 +313,13 @@ impl Walk<'_> {
             self.note("scratch: erase and write", Outcome::Skipped, "not agreed to");
             return Ok(());
         }
-        if let Err(error) = preflight::check_flash(info, FlashMap::Map4M) {
-            self.note("scratch: erase and write", Outcome::Skipped, error.to_string());
-            return Ok(());
-        }
+        let map = match preflight::flash_map(info) {
+            Ok(map) => map,
+            Err(error) => {
+                self.note("scratch: erase and write", Outcome::Skipped, error.to_string());
+                return Ok(());
+            }
+        };
         // The fastest rate that just worked makes the figures comparable with a real run.
         if session.may_change_baud()
             && let Err(error) = session.set_stub_baud(BAUD_LADDER[0])
@@ -325,7 +327,7 @@ impl Walk<'_> {
             self.note("scratch: rate", Outcome::Noted, error.to_string());
             self.start_over(session)?;
         }
-        for (name, outcome, answer) in scratch::run(session)? {
+        for (name, outcome, answer) in scratch::run(session, map)? {
             self.note(name, outcome, answer);
         }
         Ok(())

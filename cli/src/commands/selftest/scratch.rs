@@ -2,7 +2,7 @@
 
 use std::{ops::Range, time::Duration};
 
-use espbroker_config::flash_map::STORE;
+use espbroker_config::flash_map::FlashMap;
 use espbroker_flasher::{
     EraseAllowed, FlasherError, Order, Region, Secrecy, Session, Verified, probe::probe_pattern,
 };
@@ -10,11 +10,14 @@ use espbroker_flasher::{
 use super::{super::save_private, SelftestError, report::Outcome};
 use crate::failure::Failure;
 
-/// One block that flash chips erase at once, at the far end of the store.
+/// Bytes of a block that flash chips erase at once.
 const BLOCK: u32 = 0x1_0000;
-const SPAN: Range<u32> = 0x3E_0000..0x3E_0000 + BLOCK;
 
-const _: () = assert!(SPAN.start >= STORE.offset && SPAN.end <= STORE.end());
+/// The last such block of the store.
+const fn span(map: FlashMap) -> Range<u32> {
+    let end = map.store().end() / BLOCK * BLOCK;
+    end - BLOCK..end
+}
 
 /// Where what was there is kept until it is back.
 const SAVED: &str = "espbroker-selftest-scratch.bin";
@@ -26,10 +29,11 @@ type Answer = (&'static str, Outcome, String);
 /// # Errors
 ///
 /// When the device is lost, or what was there could not be put back: then a file has it.
-pub(super) fn run(session: &mut Session<'_>) -> Result<Vec<Answer>, Failure> {
-    session.mark_secret(SPAN);
+pub(super) fn run(session: &mut Session<'_>, map: FlashMap) -> Result<Vec<Answer>, Failure> {
+    let span = span(map);
+    session.mark_secret(span.clone());
     let started = session.now();
-    let before = session.read("scratch", SPAN).map_err(FlasherError::from)?;
+    let before = session.read("scratch", span.clone()).map_err(FlasherError::from)?;
     let mut answers = vec![(
         "scratch: read",
         Outcome::Passed,
@@ -40,9 +44,9 @@ pub(super) fn run(session: &mut Session<'_>) -> Result<Vec<Answer>, Failure> {
     if let Some(saved) = &saved {
         save_private(saved, &before)?;
     }
-    let result = measure(session, &mut answers);
+    let result = measure(session, &span, &mut answers);
     // Whatever became of the measurements, what was there goes back.
-    let region = region(before);
+    let region = region(&span, before);
     let restored = match program(session, &region) {
         Ok((Verified::Matches, took)) => {
             answers.push(("scratch: restored", Outcome::Passed, words(took)));
@@ -59,15 +63,19 @@ pub(super) fn run(session: &mut Session<'_>) -> Result<Vec<Answer>, Failure> {
     Ok(answers)
 }
 
-fn measure(session: &mut Session<'_>, answers: &mut Vec<Answer>) -> Result<(), FlasherError> {
+fn measure(
+    session: &mut Session<'_>,
+    span: &Range<u32>,
+    answers: &mut Vec<Answer>,
+) -> Result<(), FlasherError> {
     let length = usize::try_from(BLOCK).unwrap_or(usize::MAX);
-    let first = region(probe_pattern(length));
-    let second = region(probe_pattern(length).iter().map(|byte| !byte).collect());
+    let first = region(span, probe_pattern(length));
+    let second = region(span, probe_pattern(length).iter().map(|byte| !byte).collect());
     answers.push(write(session, "scratch: write over what is there", &first)?);
     answers.push(write(session, "scratch: write over something else", &second)?);
     answers.push(write(session, "scratch: write the same again", &second)?);
-    answers.push(("scratch: erase", Outcome::Passed, words(erase(session)?)));
-    answers.push(("scratch: erase what is blank", Outcome::Noted, words(erase(session)?)));
+    answers.push(("scratch: erase", Outcome::Passed, words(erase(session, span)?)));
+    answers.push(("scratch: erase what is blank", Outcome::Noted, words(erase(session, span)?)));
     answers.push(write(session, "scratch: write over what is blank", &first)?);
     Ok(())
 }
@@ -78,22 +86,22 @@ fn write(session: &mut Session<'_>, name: &'static str, region: &Region) -> Resu
     Ok((name, outcome, words(took)))
 }
 
-fn region(bytes: Vec<u8>) -> Region {
+fn region(span: &Range<u32>, bytes: Vec<u8>) -> Region {
     let (name, order) = ("scratch".to_owned(), Order::Ascending);
-    Region { name, offset: SPAN.start, bytes, secrecy: Secrecy::Secret, order }
+    Region { name, offset: span.start, bytes, secrecy: Secrecy::Secret, order }
 }
 
 fn program(session: &mut Session<'_>, region: &Region) -> Result<(Verified, Duration), FlasherError> {
     let started = session.now();
-    let allowed = EraseAllowed::only([SPAN]);
+    let allowed = EraseAllowed::only([region.sectors()]);
     let programmed = session.program(std::slice::from_ref(region), &allowed)?;
     let verified = programmed.into_iter().next().map(|programmed| programmed.verified);
     Ok((verified.unwrap_or(Verified::NotPossibleOnRom), since(session, started)))
 }
 
-fn erase(session: &mut Session<'_>) -> Result<Duration, FlasherError> {
+fn erase(session: &mut Session<'_>, span: &Range<u32>) -> Result<Duration, FlasherError> {
     let started = session.now();
-    session.erase("scratch", SPAN, &EraseAllowed::only([SPAN]))?;
+    session.erase("scratch", span.clone(), &EraseAllowed::only([span.clone()]))?;
     Ok(since(session, started))
 }
 
@@ -103,4 +111,18 @@ fn since(session: &Session<'_>, started: Duration) -> Duration {
 
 fn words(took: Duration) -> String {
     format!("{} KB in {} ms", BLOCK / 1024, took.as_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_block_is_inside_the_store_of_every_map() {
+        for map in [FlashMap::Map4M, FlashMap::Map1M] {
+            let (span, store) = (span(map), map.store());
+            assert!(span.start >= store.offset && span.end <= store.end() && span.len() == BLOCK as usize);
+        }
+        assert_eq!(span(FlashMap::Map4M).start, 0x3E_0000);
+    }
 }

@@ -1,4 +1,5 @@
-//! The config partition over a NOR flash: what the device does at start-up and when its config is changed.
+//! The config partition over a NOR flash: what the device does at start-up and when its config is changed. Where it is
+//! follows from the flash's capacity.
 //!
 //! Holds at most one sector's payload and one decoded config at a time besides what the caller holds.
 
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     codec::EncodeError,
-    flash_map::{Region, SECTOR_SIZE},
+    flash_map::{FlashMap, Region, SECTOR_SIZE},
     model::Config,
 };
 
@@ -199,7 +200,7 @@ fn write_sector<F: NorFlash>(
     if trial.is_some() {
         check_trial_length(&sector).map_err(StoreError::Encode)?;
     }
-    let region = slot.region();
+    let region = FlashMap::of(flash).config(slot);
     match program(flash, region, &sector, trial).map_err(StoreError::Flash)? {
         true => Ok((slot, sequence)),
         false => Err(StoreError::Differs { slot }),
@@ -237,7 +238,7 @@ fn program<F: NorFlash>(
 /// The flash's own error.
 pub fn mark<F: NorFlash>(flash: &mut F, slot: Slot, mark: Mark) -> Result<(), F::Error> {
     let (offset, wanted) = mark.word();
-    let offset = slot.region().offset + offset;
+    let offset = FlashMap::of(flash).config(slot).offset + offset;
     let mut found = [0; WORD];
     flash.read(offset, &mut found)?;
     if found == wanted {
@@ -272,7 +273,7 @@ pub fn read_header<F: ReadNorFlash>(
     slot: Slot,
 ) -> Result<Result<SlotHeader, HeaderFault>, F::Error> {
     let mut bytes = [0; HEADER_LENGTH];
-    flash.read(slot.region().offset, &mut bytes)?;
+    flash.read(FlashMap::of(flash).config(slot).offset, &mut bytes)?;
     Ok(SlotHeader::parse(&bytes))
 }
 
@@ -283,7 +284,7 @@ pub fn read_header<F: ReadNorFlash>(
 /// The flash's own error.
 pub fn read_slot<F: ReadNorFlash>(flash: &mut F, slot: Slot) -> Result<SlotState, F::Error> {
     const { assert!(WORD.is_multiple_of(F::READ_SIZE), "words are the unit of reading") }
-    let region = slot.region();
+    let region = FlashMap::of(flash).config(slot);
     let mut header_bytes = [0; HEADER_LENGTH];
     flash.read(region.offset, &mut header_bytes)?;
     let header = match SlotHeader::parse(&header_bytes) {

@@ -115,7 +115,7 @@ fn a_descriptor_for_what_this_version_does_not_know_is_refused_by_name() {
     };
     assert_eq!(with(8, 0), ImageError::Target { number: 0 });
     assert_eq!(with(8, 4), ImageError::Target { number: 4 });
-    assert_eq!(with(9, 2), ImageError::FlashMap { number: 2 });
+    assert_eq!(with(9, 3), ImageError::FlashMap { number: 3 });
     assert_eq!(with(16, 0xFF), ImageError::Text);
     assert_eq!(with(8, 4).to_string(), "image is for an unknown machine: 4");
 }

@@ -2,7 +2,7 @@
 
 use espbroker_config::{
     codec::{DecodeError, EncodeError},
-    flash_map::{CONFIG_A, CONFIG_B, SECTOR_SIZE},
+    flash_map::{CONFIG_A, CONFIG_B, FlashMap, SECTOR_SIZE},
     model::Config,
     slots::{
         Absence, Damage, HEADER_LENGTH, HeaderFault, Loaded, MAGIC, PAYLOAD_MAX, Slot, SlotHeader, SlotState,
@@ -49,6 +49,16 @@ fn the_slots_are_the_two_config_sectors() {
     assert_eq!((Slot::A.region(), Slot::B.region()), (CONFIG_A, CONFIG_B));
     assert_eq!((Slot::A.other(), Slot::B.other()), (Slot::B, Slot::A));
     assert_eq!(HEADER_LENGTH + PAYLOAD_MAX, SECTOR_SIZE as usize);
+}
+
+#[test]
+fn a_flash_of_1_mb_keeps_its_config_where_its_map_says() {
+    let mut flash = Nor::blank_of(FlashMap::Map1M);
+    for (sequence, slot) in (1..=3).zip([Slot::A, Slot::B, Slot::A]) {
+        let config = Config::new(format!("turn-{sequence}"));
+        assert_eq!(store(&mut flash, &config), Ok((slot, sequence)));
+        assert_eq!(loaded(&mut flash), Some((slot, sequence, config)));
+    }
 }
 
 #[test]

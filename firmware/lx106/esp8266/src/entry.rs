@@ -8,7 +8,7 @@ use core::{
 };
 
 use embedded_storage::nor_flash::{NorFlash as _, NorFlashErrorKind, ReadNorFlash as _};
-use espbroker_config::{flash_map::PHY_DATA, image::Target};
+use espbroker_config::{flash_map::FlashMap, image::Target};
 use espbroker_lwip::{Device, NETWORK, Platform as _};
 use espbroker_node::{BootInfo, Heap};
 
@@ -27,8 +27,6 @@ use crate::{
     uart,
 };
 
-/// `FLASH_SIZE_32M_MAP_1024_1024`, the SDK's number of the flash map.
-const SDK_MAP: u32 = 6;
 /// Bytes of the heap that are never given away to clients and messages; a quarter more must be free for a new client.
 const HEAP_FLOOR: u32 = 8_000;
 /// The lowest of the three priorities that programs may have.
@@ -88,9 +86,16 @@ static POSTED: Posted = Posted(Cell::new(false));
 extern "C" fn user_pre_init() {
     let count = u32::try_from(TABLE.len()).unwrap_or(0);
     // SAFETY: the table is there for ever.
-    if !unsafe { system_partition_table_regist(TABLE.as_ptr(), count, SDK_MAP) } {
+    if !unsafe { system_partition_table_regist(TABLE.as_ptr(), count, partitions::SDK_MAP) } {
         // The SDK has said why, and starts no radio without a table.
-        uart::print("\r\nfatal: the SDK refuses the partition table: is the flash smaller than 4 MB?\r\n");
+        uart::print(match partitions::MAP {
+            FlashMap::Map4M => {
+                "\r\nfatal: the SDK refuses the partition table: has the flash less than 4 MB?\r\n"
+            }
+            FlashMap::Map1M => {
+                "\r\nfatal: the SDK refuses the partition table: has the flash less than 1 MB?\r\n"
+            }
+        });
     }
     if set_phy_data().is_err() {
         uart::print("\r\nfatal: the flash cannot be read or written\r\n");
@@ -99,15 +104,16 @@ extern "C" fn user_pre_init() {
 
 /// Writes the radio's settings where there are none: the SDK does not start without.
 fn set_phy_data() -> Result<(), NorFlashErrorKind> {
+    let place = partitions::MAP.phy_data();
     let mut first = [0; 4];
-    Flash.read(PHY_DATA.offset, &mut first)?;
+    Flash.read(place.offset, &mut first)?;
     if first != [0xFF; 4] {
         return Ok(());
     }
     // SAFETY: whole words of the image, which nobody writes.
     let bytes = unsafe { &espbroker_phy_data }.map(u32::to_le_bytes);
-    Flash.erase(PHY_DATA.offset, PHY_DATA.end())?;
-    Flash.write(PHY_DATA.offset, bytes.as_flattened())
+    Flash.erase(place.offset, place.end())?;
+    Flash.write(place.offset, bytes.as_flattened())
 }
 
 /// The SDK's second call; the radio is not there yet.

@@ -54,7 +54,7 @@ use alloc::boxed::Box;
 use core::{fmt, mem};
 
 use embedded_storage::nor_flash::NorFlash;
-use espbroker_config::flash_map::{SECTOR_SIZE, STORE};
+use espbroker_config::flash_map::{FlashMap, SECTOR_SIZE};
 
 mod log;
 mod record;
@@ -73,11 +73,19 @@ use self::{
 const SECTOR: u16 = 4096;
 const _: () = assert!(SECTOR as u32 == SECTOR_SIZE);
 
-/// The ring of the retained messages: the first part of the region, the rest is free for other logs.
+/// Sectors of the ring of the retained messages.
 ///
 /// All messages within the greatest limits (65,535 B, 1,024 messages) fill 19 sectors, and twice as many if every
 /// other one fills more than half a sector. A third of the ring is then still there for what is new.
-const RETAINED: Ring = Ring::at_start_of(STORE, 64);
+const RETAINED: u8 = 64;
+
+/// The ring of the retained messages: the first part of the region, the rest is free for other logs.
+const fn retained(map: FlashMap) -> Ring {
+    match map {
+        FlashMap::Map4M => const { Ring::at_start_of(FlashMap::Map4M.store(), RETAINED) },
+        FlashMap::Map1M => const { Ring::at_start_of(FlashMap::Map1M.store(), RETAINED) },
+    }
+}
 
 /// Every read and write begins and ends at a multiple of this.
 const WORD: usize = 4;
@@ -187,7 +195,8 @@ impl Store {
     ///
     /// The flash's own error; some records may have been given to `each`.
     pub(crate) fn open<F: NorFlash>(flash: &mut F, each: impl FnMut(Record<'_>)) -> Result<Self, F::Error> {
-        Self::open_ring(flash, RETAINED, each)
+        let ring = retained(FlashMap::of(flash));
+        Self::open_ring(flash, ring, each)
     }
 
     /// The same in a ring of the caller's.

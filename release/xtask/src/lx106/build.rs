@@ -58,6 +58,15 @@ pub(crate) fn workspace() -> PathBuf {
 ///
 /// When a tool is missing or the build fails.
 pub(crate) fn build(program: &str) -> Result<PathBuf, Failure> {
+    build_with(program, &[])
+}
+
+/// As [`build`], with features of the program's package.
+///
+/// # Errors
+///
+/// As [`build`].
+pub(crate) fn build_with(program: &str, features: &[&str]) -> Result<PathBuf, Failure> {
     let manifest = workspace().join(program).join("Cargo.toml");
     let text = fs::read_to_string(&manifest)
         .map_err(|error| format!("no program `{program}` ({}: {error})", manifest.display()))?;
@@ -67,7 +76,7 @@ pub(crate) fn build(program: &str) -> Result<PathBuf, Failure> {
     tools::require(tools::GCC)?;
     let target = target_folder()?;
     let status = cargo("build", &settings, &target)?
-        .args(["--package", &package.name, "--bins"])
+        .args(["--package", &package.name, "--bins", "--features", &features.join(",")])
         .env("CARGO_TARGET_LX106_LINKER", env::current_exe()?)
         .env(link::AS_LINKER, "1")
         .status()?;

@@ -33,11 +33,11 @@ pub(crate) enum Lx106 {
     Check,
     /// Run random instructions and the self-check on the interpreter and on QEMU's LX106, and compare
     Compare(compare::Compare),
-    /// Build the image for the ESP8266 with Espressif's NONOS SDK
+    /// Build the images for the ESP8266 with Espressif's NONOS SDK
     Chip(chip::Chip),
     /// Lint the programs, as they are for the LX106 and for the host
     Clippy,
-    /// Build the ESP8266's object without an SDK, and check what it leaves open
+    /// Build the ESP8266's objects without an SDK, and check what they leave open
     Symbols,
     /// Build the flasher stub and write stub.bin and its digest
     Stub {
@@ -67,7 +67,7 @@ pub(crate) fn run(task: &Lx106) -> Result<(), Failure> {
         }
         Lx106::Check => check::run(),
         Lx106::Compare(options) => compare::run(options),
-        Lx106::Chip(chip) => chip::build_image(chip),
+        Lx106::Chip(chip) => chip::build_images(chip),
         Lx106::Symbols => chip::check_symbols(),
         Lx106::Clippy => build::clippy(),
         Lx106::Stub { check: true } => stub::check(),

@@ -204,7 +204,7 @@ fn a_ring_full_of_live_messages_refuses_and_goes_on_when_some_are_cleared() {
 #[test]
 fn the_greatest_limits_fit_into_the_ring_of_the_device() {
     // 1,024 messages, 65,535 B of topics and payloads, everything replaced once and then given other lengths.
-    let mut bench = Bench::blank(RETAINED.sectors());
+    let mut bench = Bench::blank(RETAINED);
     for round in 0..3 {
         for number in 0..1024_u32 {
             let length = 64 - 9 - usize::from(round == 1 && number % 2 == 0) * 40;
@@ -213,7 +213,7 @@ fn the_greatest_limits_fit_into_the_ring_of_the_device() {
     }
     bench.restart();
     // The worst to pack: each fills a sector alone, and each is replaced before the others are cleared.
-    let mut bench = Bench::blank(RETAINED.sectors());
+    let mut bench = Bench::blank(RETAINED);
     for number in 0..62 {
         bench.save(&format!("big/{}", number % 31), &payload(number, 2080), 0).unwrap();
     }

@@ -10,7 +10,7 @@
 
 use espbroker_config::{
     crc::Crc32,
-    flash_map::{BOOT, FlashMap, IMAGE_MAX},
+    flash_map::{BOOT, FlashMap},
     image::{BootHeader, DESCRIPTOR_LENGTH, Fields, Target, boot_image, check_boot_image, seal},
 };
 
@@ -21,8 +21,6 @@ use crate::process::Failure;
 const MAGIC: [u8; 2] = [0xEA, 4];
 /// DOUT, which every flash chip and wiring can do.
 const MODE: u8 = 3;
-/// The SDK's number of the map with two slots of 1 MB in 4 MB; it must be the one in the partition table.
-const SIZE: u8 = 6;
 /// 40 MHz.
 const FREQUENCY: u8 = 0;
 const PARAGRAPH: usize = 16;
@@ -32,7 +30,13 @@ const PARAGRAPH: usize = 16;
 /// # Errors
 ///
 /// When the boot loader is none, or the program is too long for its slot.
-pub(crate) fn build(program: &Program<'_>, boot_loader: &[u8], version: &str) -> Result<Vec<u8>, Failure> {
+pub(crate) fn build(
+    program: &Program<'_>,
+    boot_loader: &[u8],
+    flash_map: FlashMap,
+    version: &str,
+) -> Result<Vec<u8>, Failure> {
+    let size = size(flash_map);
     let boot = usize::try_from(BOOT.length)?;
     check_boot_image(boot_loader)?;
     if boot_loader.len() > boot {
@@ -40,27 +44,36 @@ pub(crate) fn build(program: &Program<'_>, boot_loader: &[u8], version: &str) ->
     }
     let mut image = boot_loader.to_vec();
     // Neither is covered by the boot loader's checksum.
-    if let Some([_, _, mode, size, ..]) = image.first_chunk_mut::<4>() {
-        (*mode, *size) = (MODE, SIZE << 4 | FREQUENCY);
+    if let Some([_, _, mode, flash, ..]) = image.first_chunk_mut::<4>() {
+        (*mode, *flash) = (MODE, size << 4 | FREQUENCY);
     }
     image.resize(boot, 0xFF);
-    image.extend(slot(program)?);
+    image.extend(slot(program, size)?);
     image.resize(image.len().next_multiple_of(4), 0xFF);
     let descriptor = image.len();
     image.resize(descriptor + DESCRIPTOR_LENGTH, 0);
-    if image.len() > usize::try_from(IMAGE_MAX)? {
-        return Err(format!("the image is longer than {IMAGE_MAX} bytes: {}", image.len()).into());
+    let longest = flash_map.image_max();
+    if image.len() > usize::try_from(longest)? {
+        return Err(format!("the image is longer than {longest} bytes: {}", image.len()).into());
     }
-    let fields = Fields { target: Target::Esp8266, flash_map: FlashMap::Map4M, name: "espbroker", version };
+    let fields = Fields { target: Target::Esp8266, flash_map, name: "espbroker", version };
     seal(&mut image, descriptor, &fields)?;
     Ok(image)
 }
 
-fn slot(program: &Program<'_>) -> Result<Vec<u8>, Failure> {
+/// The SDK's number of the map; it must be the one that the partition table goes with.
+const fn size(flash_map: FlashMap) -> u8 {
+    match flash_map {
+        FlashMap::Map4M => 6,
+        FlashMap::Map1M => 2,
+    }
+}
+
+fn slot(program: &Program<'_>, size: u8) -> Result<Vec<u8>, Failure> {
     let header =
-        BootHeader { entry: program.entry, mode: MODE, size_nibble: SIZE, frequency_nibble: FREQUENCY };
+        BootHeader { entry: program.entry, mode: MODE, size_nibble: size, frequency_nibble: FREQUENCY };
     let mut slot = Vec::from(MAGIC);
-    slot.extend([MODE, SIZE << 4 | FREQUENCY]);
+    slot.extend([MODE, size << 4 | FREQUENCY]);
     slot.extend(program.entry.to_le_bytes());
     slot.extend(0_u32.to_le_bytes());
     slot.extend(u32::try_from(program.flash.len().next_multiple_of(PARAGRAPH))?.to_le_bytes());
@@ -96,15 +109,18 @@ mod tests {
 
     #[test]
     fn the_boot_rom_and_the_set_up_accept_the_image() {
-        let image = build(&program(&[7; 100]), &boot_loader(), "0.1.0").unwrap();
-        assert_eq!(check_boot_image(&image).unwrap().header.size_nibble, 6);
-        let descriptor = check(&image).unwrap();
-        assert_eq!((descriptor.target, descriptor.version.as_str()), (Target::Esp8266, "0.1.0"));
+        for (map, nibble) in [(FlashMap::Map4M, 6), (FlashMap::Map1M, 2)] {
+            let image = build(&program(&[7; 100]), &boot_loader(), map, "0.1.0").unwrap();
+            assert_eq!(check_boot_image(&image).unwrap().header.size_nibble, nibble);
+            let descriptor = check(&image).unwrap();
+            assert_eq!((descriptor.target, descriptor.version.as_str()), (Target::Esp8266, "0.1.0"));
+            assert_eq!(descriptor.flash_map, map);
+        }
     }
 
     #[test]
     fn the_slot_holds_flash_and_ram_in_the_boot_loaders_form() {
-        let image = build(&program(&[7; 100]), &boot_loader(), "0.1.0").unwrap();
+        let image = build(&program(&[7; 100]), &boot_loader(), FlashMap::Map4M, "0.1.0").unwrap();
         let slot = &image[0x1000..];
         assert_eq!(slot[..16], [0xEA, 4, 3, 0x60, 4, 0, 0x10, 0x40, 0, 0, 0, 0, 112, 0, 0, 0]);
         assert_eq!(slot[16..128], [[7; 100].as_slice(), &[0; 12]].concat());
@@ -114,9 +130,14 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        assert!(build(&program(&vec![0; 0x10_0000]), &boot_loader(), "0.1.0").is_err());
+        let refuses = |length, boot_loader: &[u8], map| {
+            build(&program(&vec![0; length]), boot_loader, map, "0.1.0").is_err()
+        };
+        assert!(refuses(0x10_0000, &boot_loader(), FlashMap::Map4M));
+        assert!(refuses(0xB_0000, &boot_loader(), FlashMap::Map1M));
+        assert!(!refuses(0xB_0000, &boot_loader(), FlashMap::Map4M));
         let long = boot_image(&BootHeader::dout_4m(0), &[Segment { address: 0, data: &[0; 4096] }]).unwrap();
-        assert!(build(&program(&[]), &long, "0.1.0").is_err());
-        assert!(build(&program(&[]), b"none", "0.1.0").is_err());
+        assert!(refuses(0, &long, FlashMap::Map4M));
+        assert!(refuses(0, b"none", FlashMap::Map4M));
     }
 }
