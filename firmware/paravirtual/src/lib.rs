@@ -8,7 +8,7 @@
 //! | offset from [`BASE`] | register | |
 //! |---|---|---|
 //! | 00 | `ID` | reads `"EBPV"` |
-//! | 04 | `VERSION` | reads [`VERSION`] |
+//! | 04 | `VERSION` | reads [`VERSION_VALUE`] |
 //! | 08, 0C | `ADDRESS`, `LENGTH` | a span of data RAM |
 //! | 10, 14 | `MORE_ADDRESS`, `MORE_LENGTH` | what follows it in an order, perhaps nothing |
 //! | 18 | `COMMAND` | a write carries out a [`Command`] before the next instruction |
