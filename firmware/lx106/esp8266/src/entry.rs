@@ -136,6 +136,7 @@ extern "C" fn user_init() {
 extern "C" fn start() {
     let (reset, crash) = reset_cause();
     report_crash(crash, rtc::take().as_ref());
+    heap::set_up();
     let (free, lowest) = heap::figures();
     let info = BootInfo {
         reset,

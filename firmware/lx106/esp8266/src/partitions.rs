@@ -8,6 +8,7 @@ use espbroker_config::flash_map::{FlashMap, Region};
 /// The map that this image is built for.
 pub(crate) const MAP: FlashMap = if cfg!(feature = "flash-1mb") { FlashMap::Map1M } else { FlashMap::Map4M };
 /// `FLASH_SIZE_32M_MAP_1024_1024` or `FLASH_SIZE_8M_MAP_512_512`, the SDK's number of the map.
+#[cfg(target_arch = "xtensa")]
 pub(crate) const SDK_MAP: u32 = match MAP {
     FlashMap::Map4M => 6,
     FlashMap::Map1M => 2,

@@ -8,7 +8,7 @@ unsafe extern "C" {
 }
 
 #[global_allocator]
-static HEAP: SizedHeap = SizedHeap::new();
+static HEAP: SizedHeap = SizedHeap::new(|| false);
 
 /// Gives the heap its memory; once, before anything is allocated.
 pub(crate) fn set_up() {
