@@ -62,7 +62,7 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    let result = lx106::as_linker().unwrap_or_else(|| match Arguments::parse().task {
+    let result = lx106::as_tool().unwrap_or_else(|| match Arguments::parse().task {
         Task::Bench(bench) => bench::run(&bench),
         Task::Board(arguments) => emulated::checks::run(&arguments),
         Task::Clients { parts } => clients::run(&parts),

@@ -78,6 +78,7 @@ pub(crate) fn build_with(program: &str, features: &[&str]) -> Result<PathBuf, Fa
     let status = cargo("build", &settings, &target)?
         .args(["--package", &package.name, "--bins", "--features", &features.join(",")])
         .env("CARGO_TARGET_LX106_LINKER", env::current_exe()?)
+        .env("RUSTC_WRAPPER", env::current_exe()?)
         .env(link::AS_LINKER, "1")
         .status()?;
     if !status.success() {

@@ -11,7 +11,7 @@ use crate::{
     process::{self, Failure},
 };
 
-/// Environment variable that makes this program a linker.
+/// Environment variable that makes this program a linker, and a wrapper of rustc.
 pub(crate) const AS_LINKER: &str = "ESPBROKER_LX106_LINKER";
 
 /// Flags of rustc's that are for hosts, or for unwinding, which the target has not.

@@ -9,6 +9,7 @@ pub(crate) mod build;
 mod check;
 mod chip;
 mod compare;
+mod compiler;
 mod elf;
 mod kept;
 mod library;
@@ -77,7 +78,14 @@ pub(crate) fn run(task: &Lx106) -> Result<(), Failure> {
     }
 }
 
-/// Does rustc's linking when rustc started this program as its linker; `None` otherwise.
-pub(crate) fn as_linker() -> Option<Result<(), Failure>> {
-    std::env::var_os(link::AS_LINKER).map(|_| link::run(std::env::args().skip(1)))
+/// Does rustc's linking when rustc started this program as its linker, and cargo's calls of rustc when cargo started it as
+/// rustc's wrapper; `None` otherwise.
+pub(crate) fn as_tool() -> Option<Result<(), Failure>> {
+    std::env::var_os(link::AS_LINKER)?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    Some(if compiler::is_called(&arguments) {
+        compiler::run(&arguments)
+    } else {
+        link::run(arguments.into_iter())
+    })
 }
